@@ -1,0 +1,43 @@
+# make run    a gateway with a simulated provider, on a fresh machine
+# make test   everything that must hold, on a fresh machine (installs what the tests need)
+# make check  formatting, lint, types, floors
+# make bench  the gateway against nginx and against no gateway, into docs/performance.md
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench llama-server clean
+
+run: $(VENV)/.installed
+	$(BIN)/penstock demo
+
+test: $(VENV)/.tested check
+	tools/install-test-services
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.tested
+	tools/install-test-services
+	$(BIN)/penstock bench --write docs/performance.md
+
+llama-server:
+	tools/build-llama-server
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.tested: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

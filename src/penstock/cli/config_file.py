@@ -1,0 +1,72 @@
+"""The configuration's file, as every command reads it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from penstock.config import Config, ConfigError, Problem, load
+from penstock.config.problems import quoted
+
+DEFAULT = "penstock.yaml"
+
+
+def read_config(path: str) -> Config:
+    """Reads and checks a file, with this process's environment. Raises ConfigError, also when it cannot be read."""
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        message = "no such file; write one (see penstock.example.yaml), or start `penstock demo`, which needs none"
+        raise ConfigError([Problem(file=path, line=0, message=message)]) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError([Problem(file=path, line=0, message=f"cannot be read: {reason}")]) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(file=path, line=line, message="not UTF-8 text")]) from None
+    config = load(text, os.environ, path)
+    _check_files(config, path)
+    return config
+
+
+def _check_files(config: Config, path: str) -> None:
+    """``load`` sees no files, so the PEM files that the configuration names are looked for here."""
+    problems = [
+        Problem(
+            file=path,
+            line=0,
+            key=f"providers.{provider.name}.ca",
+            found=quoted(provider.ca),
+            allowed="the path of a PEM file that can be read",
+        )
+        for provider in config.providers
+        if provider.ca is not None and not (os.path.isfile(provider.ca) and os.access(provider.ca, os.R_OK))
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def load_config_file(path: str) -> Config:
+    """The configuration of a file, its warnings on stderr. Problems go to stderr too, and end the command with 2."""
+    try:
+        config = read_config(path)
+    except ConfigError as error:
+        refuse(error)
+    for warning in config.warnings:
+        click.echo(f"{path}: warning: {warning}", err=True)
+    return config
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Prints every problem on a line of its own and ends the command with 2. A file that is not there is one line."""
+    for problem in error.problems:
+        click.echo(str(problem), err=True)
+    count = len(error.problems)
+    if any(problem.line or problem.key for problem in error.problems):
+        click.echo(f"{count} {'problem' if count == 1 else 'problems'}; nothing was started", err=True)
+    raise click.exceptions.Exit(2)

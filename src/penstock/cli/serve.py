@@ -1,0 +1,110 @@
+"""``penstock serve`` and ``penstock demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from typing import NoReturn
+
+import click
+import msgspec
+
+from penstock import app
+from penstock.cli.config_file import DEFAULT, load_config_file
+from penstock.config import Config, demo_config
+from penstock.config.values import Server
+from penstock.sim import Sim
+
+
+@click.command("serve")
+@click.option("-c", "--config", "path", default=DEFAULT, show_default=True, metavar="FILE", help="The configuration.")
+@click.option("--host", help="Listen here instead of server.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of server.port; 0 = any free one.")
+@click.option("--workers", type=click.IntRange(1, 1), help="Processes; this version runs one.")
+def serve_command(path: str, host: str | None, port: int | None, workers: int | None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; then the streams under way may end within server.drain."""
+    config = _listening(load_config_file(path), host, port)
+    if not config.keys and not _is_loopback(config.server.host):
+        click.echo(
+            f"--host {config.server.host}: without keys the gateway is open, and then it only listens on loopback; "
+            "configure keys, or use 127.0.0.1",
+            err=True,
+        )
+        sys.exit(2)
+    sock = _listen(config.server)
+    click.echo(f"penstock listens on http://{_address(sock)}", err=True)
+    app.run(app.Gateway(config), sock)
+
+
+@click.command("demo")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--json", "json_log", is_flag=True, help="Log in JSON instead of for the console.")
+def demo_command(host: str, port: int, json_log: bool) -> None:
+    """Run the gateway with a simulated provider: no configuration, no key."""
+    if not _is_loopback(host):
+        click.echo(f"--host {host}: the demo is open to everyone and only listens on loopback", err=True)
+        sys.exit(2)
+    asyncio.run(_demo(host, port, json_log)) if sys.platform == "win32" else _uvloop_run(host, port, json_log)
+
+
+def _uvloop_run(host: str, port: int, json_log: bool) -> None:
+    import uvloop
+
+    uvloop.run(_demo(host, port, json_log))
+
+
+async def _demo(host: str, port: int, json_log: bool) -> None:
+    sim = Sim()
+    await sim.start()
+    config = _listening(demo_config(sim.base_url), host, port)
+    telemetry = msgspec.structs.replace(config.telemetry, log="json" if json_log else "console")
+    gateway = app.Gateway(msgspec.structs.replace(config, telemetry=telemetry))
+    sock = _listen(config.server)
+    app.set_up_logging(gateway)
+    click.echo(_WELCOME.format(address=_address(sock)))
+    try:
+        await app.serve(gateway, sock)
+    finally:
+        await sim.close()
+
+
+_WELCOME = """
+Penstock is running with a simulated provider. Watch a stream:
+
+  curl -N http://{address}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "gpt-4o", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+The model's name steers the provider, for example "sim?tokens=200&gap=20ms&stall_at=50" or "sim?error_at=10".
+Base URL for SDKs: http://{address}/v1 (any key). Metrics: http://{address}/metrics. Ctrl-C stops it.
+"""
+
+
+def _listening(config: Config, host: str | None, port: int | None) -> Config:
+    server = config.server
+    server = msgspec.structs.replace(
+        server, host=server.host if host is None else host, port=server.port if port is None else port
+    )
+    return msgspec.structs.replace(config, server=server)
+
+
+def _listen(server: Server) -> socket.socket:
+    try:
+        return app.listen(server.host, server.port)
+    except OSError as error:
+        _fail(f"cannot listen on {server.host}:{server.port}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(1)
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

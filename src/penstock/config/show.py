@@ -1,0 +1,82 @@
+"""A configuration as YAML, every default filled in and every secret masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from penstock.config.reading import MASK
+from penstock.config.units import format_duration, format_size
+from penstock.config.values import Config, Key, Provider, Route
+from penstock.config.variables import escape
+
+
+def show(config: Config) -> str:
+    """YAML that ``load`` reads back to ``config``, but for the secrets, which are ``***``, and the warnings."""
+    server, telemetry = config.server, config.telemetry
+    tree: dict[str, Any] = {
+        "server": {
+            "host": escape(server.host),
+            "port": server.port,
+            "drain": format_duration(server.drain),
+            "max_body": format_size(server.max_body),
+        },
+        "providers": {provider.name: _provider(provider) for provider in config.providers},
+        "routes": {route.name: _route(route) for route in config.routes},
+    }
+    if config.keys:
+        tree["keys"] = [_key(key) for key in config.keys]
+    tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
+
+
+def _provider(provider: Provider) -> dict[str, Any]:
+    shown: dict[str, Any] = {"wire": provider.wire, "base_url": escape(provider.base_url)}
+    if provider.api_key is not None:
+        shown["api_key"] = MASK
+    if provider.headers:
+        shown["headers"] = {name: MASK for name, _ in provider.headers}
+    if provider.ca is not None:
+        shown["ca"] = escape(provider.ca)
+    return {**shown, "max_idle": provider.max_idle}
+
+
+def _route(route: Route) -> dict[str, Any]:
+    deadlines, delivery = route.deadlines, route.delivery
+    shown: dict[str, Any] = {
+        "targets": [escape(f"{target.provider}/{target.model}") for target in route.targets],
+        "deadlines": {
+            "connect": format_duration(deadlines.connect),
+            "first_token": _deadline(deadlines.first_token),
+            "between_tokens": _deadline(deadlines.between_tokens),
+            "total": _deadline(deadlines.total),
+        },
+        "delivery": {
+            "keepalive": _deadline(delivery.keepalive),
+            "commit_after": _deadline(delivery.commit_after),
+            "slow_client": {
+                "buffer": format_size(delivery.slow_client.buffer),
+                "timeout": _deadline(delivery.slow_client.timeout),
+            },
+            "max_frame": format_size(delivery.max_frame),
+            "settle": format_duration(delivery.settle),
+            "malformed": delivery.malformed,
+            "done_after_error": delivery.done_after_error,
+            "pin_identity": delivery.pin_identity,
+        },
+    }
+    if route.tags:
+        shown["tags"] = {name: escape(value) for name, value in route.tags}
+    return shown
+
+
+def _key(key: Key) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": escape(key.name), "key": MASK}
+    if key.models:
+        shown["models"] = [escape(model) for model in key.models]
+    return shown
+
+
+def _deadline(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

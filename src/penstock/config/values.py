@@ -1,0 +1,77 @@
+"""The effective configuration, as values. Times in seconds, sizes in bytes (interface.md §3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from penstock.policy.deadlines import Deadlines
+from penstock.policy.delivery import Delivery
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """The listening side."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    drain: float = 30.0
+    max_body: int = 32 * 1024 * 1024
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream endpoint: a wire, a base URL, credentials."""
+
+    name: str
+    wire: str
+    base_url: str
+    api_key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Extra request headers."""
+    ca: str | None = None
+    """A PEM file with the authorities to trust instead of the system's."""
+    max_idle: int = 64
+    """Kept-alive connections."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """``provider/model``; the model ``*`` passes the client's model name through."""
+
+    provider: str
+    model: str
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """The model name that a client asks for, its ordered targets and its stream policy. ``*`` catches the rest."""
+
+    name: str
+    targets: tuple[Target, ...]
+    deadlines: Deadlines = Deadlines()
+    delivery: Delivery = Delivery()
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's key. ``models`` names routes; empty = all."""
+
+    name: str
+    key: str
+    models: tuple[str, ...] = ()
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway tells about itself."""
+
+    prometheus: bool = True
+    log: Literal["json", "console"] = "json"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything. ``warnings`` are what a user should know that is no error."""
+
+    server: Server = Server()
+    providers: tuple[Provider, ...] = ()
+    routes: tuple[Route, ...] = ()
+    keys: tuple[Key, ...] = ()
+    telemetry: Telemetry = Telemetry()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,195 @@
+"""Runs one stream: the only place where a machine meets the world.
+
+No task, no queue and no timer per chunk: what the provider sends goes down one call stack to the client. One lazy
+timer a stream: when it fires early, because the deadline has moved on since, it is set again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from penstock.outcome import Outcome
+from penstock.ports import Dialer, Exchange, Recorder, Sink
+from penstock.stream import commands, inputs
+from penstock.stream.machine import Stream
+
+
+class Driver:
+    """Drives ``machine`` between ``dialer`` and ``sink``. ``on_done`` is called last, once."""
+
+    __slots__ = (
+        "_busy",
+        "_carriers",
+        "_dialer",
+        "_epoch",
+        "_exchanges",
+        "_loop",
+        "_machine",
+        "_now",
+        "_on_done",
+        "_recorder",
+        "_sink",
+        "_timer",
+        "_timer_at",
+        "_waiting",
+        "outcome",
+    )
+
+    def __init__(
+        self,
+        machine: Stream,
+        dialer: Dialer,
+        sink: Sink,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        on_done: Callable[[Driver], None],
+    ):
+        self._machine = machine
+        self._dialer = dialer
+        self._sink = sink
+        self._recorder = recorder
+        self._loop = loop
+        self._now = clock
+        self._on_done = on_done
+        self._exchanges: dict[int, Exchange] = {}
+        self._waiting: deque[inputs.Input] = deque()
+        self._busy = False
+        self._epoch = -1
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self.outcome: Outcome | None = None
+        """Set when the stream is over."""
+        sink.on_blocked = lambda: self.feed(inputs.ClientBlocked())
+        sink.on_drained = lambda: self.feed(inputs.ClientDrained())
+        sink.on_left = lambda: self.feed(inputs.ClientLeft())
+        self._carriers: dict[type[commands.Command], Callable[..., None]] = {
+            commands.Open: self._open,
+            commands.Close: self._close,
+            commands.Head: self._head,
+            commands.End: self._end,
+            commands.Pause: self._pause,
+            commands.Resume: self._resume,
+            commands.Record: self._record,
+            commands.Done: self._done,
+        }
+
+    @property
+    def stream(self) -> str:
+        """The stream's id."""
+        return self._machine.account.stream
+
+    def start(self) -> None:
+        """Begin."""
+        self._busy = True
+        self._carry(self._machine.start(self._now()))
+        self._release()
+
+    def feed(self, happened: inputs.Input) -> None:
+        """Something happened now. From within a command it waits until that is carried out."""
+        if self._busy:
+            self._waiting.append(happened)
+            return
+        self._busy = True
+        self._carry(self._machine.receive(happened, self._now()))
+        self._release()
+
+    def _release(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            self._carry(self._machine.receive(waiting.popleft(), self._now()))
+        self._busy = False
+        if self._machine.epoch != self._epoch:
+            self._epoch = self._machine.epoch
+            self._set_timer()
+
+    def _carry(self, todo: list[commands.Command]) -> None:
+        for command in todo:
+            if type(command) is commands.Send:
+                self._sink.write(command.data)
+            else:
+                self._carriers[type(command)](command)
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        deadline = self._machine.deadline()
+        if deadline is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+                self._timer_at = float("inf")
+        elif deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            # A millisecond late rather than early: event loops round their clock.
+            self._timer = self._loop.call_later(max(0.0, deadline - self._now()) + 0.001, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._timer_at = float("inf")
+        self._busy = True
+        self._carry(self._machine.expire(self._now()))
+        self._epoch = -1
+        self._release()
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def _open(self, command: commands.Open) -> None:
+        listener = _Listener(self, command.attempt)
+        self._exchanges[command.attempt] = self._dialer.open(
+            command.target, listener, fresh=command.fresh, ask_usage=command.ask_usage
+        )
+
+    def _close(self, command: commands.Close) -> None:
+        self._exchanges.pop(command.attempt).close(reuse=command.reuse)
+
+    def _head(self, command: commands.Head) -> None:
+        self._sink.head(command.status, command.headers)
+
+    def _end(self, command: commands.End) -> None:
+        self._sink.end(abort=command.abort)
+
+    def _pause(self, command: commands.Pause) -> None:
+        self._exchanges[command.attempt].pause()
+
+    def _resume(self, command: commands.Resume) -> None:
+        self._exchanges[command.attempt].resume()
+
+    def _record(self, command: commands.Record) -> None:
+        self._recorder.record(command.summary)
+
+    def _done(self, command: commands.Done) -> None:
+        self.outcome = command.outcome
+        # The sink may outlive the stream (a kept-alive connection): it must not hold it.
+        self._sink.on_blocked = self._sink.on_drained = self._sink.on_left = None
+        self._carriers.clear()
+        self._on_done(self)
+
+
+class _Listener:
+    """The ears of one attempt."""
+
+    __slots__ = ("_attempt", "_driver")
+
+    def __init__(self, driver: Driver, attempt: int):
+        self._driver = driver
+        self._attempt = attempt
+
+    def opened(self) -> None:
+        self._driver.feed(inputs.UpstreamOpened(self._attempt))
+
+    def head(self, status: int, headers: inputs.Headers) -> None:
+        self._driver.feed(inputs.UpstreamHead(self._attempt, status, headers))
+
+    def body(self, data: bytes) -> None:
+        self._driver.feed(inputs.UpstreamBytes(self._attempt, data))
+
+    def ended(self, clean: bool, reason: str) -> None:
+        self._driver.feed(inputs.UpstreamEnded(self._attempt, clean, reason))
+
+    def failed(self, message: str, stale: bool) -> None:
+        self._driver.feed(inputs.UpstreamFailed(self._attempt, message, stale))

@@ -1,0 +1,1 @@
+"""Framing: bytes to whole frames, without a look at what they mean."""

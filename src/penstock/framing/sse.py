@@ -1,0 +1,181 @@
+"""Server-sent events on bytes: WHATWG HTML §9.2, incremental, for every way of splitting.
+
+A *frame* is the verbatim bytes of one block with its blank line, so that the frames joined are the stream. Only LF,
+CRLF and CR end a line; U+2028 and its kin are ordinary data because nothing is decoded here.
+
+A CR ends its line at once: a block that ends in CR CR or CRLF CR is whole before the next byte is known. When that
+byte turns out to be the LF of a CRLF it comes as a frame of its own, a lone ``\\n``, which means nothing but must not
+be lost from the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from penstock.errors import FrameTooLarge
+
+_BOM = b"\xef\xbb\xbf"
+# The end of a line, then at once another one. The second alternative order makes CRLF one line end.
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+
+
+class SSEFramer:
+    """Splits a byte stream into frames. ``limit`` bounds a frame in bytes.
+
+    A leading byte order mark is dropped: it belongs to the encoding, and clients lose the first event over it.
+    """
+
+    __slots__ = ("_after_cr", "_buffer", "_limit", "_scanned", "_started")
+
+    def __init__(self, limit: int = 32 * 1024 * 1024):
+        self._buffer = b""
+        self._scanned = 0
+        self._limit = limit
+        self._after_cr = False
+        self._started = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The frames that ``data`` completes, in order. Raises FrameTooLarge; the framer is then of no more use."""
+        if self._buffer or not self._started or self._after_cr or b"\r" in data:
+            return self._feed_slowly(data)
+        parts = data.split(b"\n\n")
+        rest = parts.pop()
+        if len(parts) == 1 and not rest:
+            if len(data) > self._limit:
+                raise FrameTooLarge(self._limit)
+            return [data]
+        self._buffer = rest
+        self._scanned = len(rest)
+        frames = [part + b"\n\n" for part in parts]
+        self._check(frames)
+        return frames
+
+    def close(self) -> bytes:
+        """What is left at the end of the stream: the bytes of an unterminated block, often empty."""
+        rest, self._buffer, self._scanned = self._buffer, b"", 0
+        return rest
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the block that is not whole yet."""
+        return len(self._buffer)
+
+    def _feed_slowly(self, data: bytes) -> list[bytes]:
+        if not self._started:
+            head = self._buffer + data
+            if len(head) < len(_BOM) and _BOM.startswith(head):
+                self._buffer = head
+                return []
+            self._started = True
+            self._buffer = b""
+            return self.feed(head.removeprefix(_BOM))
+        frames: list[bytes] = []
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[0] == 10:
+                frames.append(b"\n")
+                data = data[1:]
+        buffer = self._buffer + data if self._buffer else data
+        position = 0
+        # A line end may have begun up to two bytes before what was already looked at.
+        search_from = max(0, self._scanned - 2)
+        if b"\r" in buffer:
+            for match in _BLANK_LINE.finditer(buffer, search_from):
+                frames.append(buffer[position : match.end()])
+                position = match.end()
+            self._after_cr = position == len(buffer) and position > 0 and buffer[-1] == 13
+        else:
+            while (found := buffer.find(b"\n\n", search_from)) >= 0:
+                frames.append(buffer[position : found + 2])
+                position = search_from = found + 2
+        self._buffer = buffer[position:]
+        self._scanned = len(self._buffer)
+        self._check(frames)
+        return frames
+
+    def _check(self, frames: list[bytes]) -> None:
+        if len(self._buffer) > self._limit or any(len(frame) > self._limit for frame in frames):
+            raise FrameTooLarge(self._limit)
+
+
+class Block(msgspec.Struct, gc=False):
+    """The fields of one frame. ``data`` is None when the block has no data field and so is no event."""
+
+    data: bytes | None = None
+    event: bytes | None = None
+    id: bytes | None = None
+    retry: int | None = None
+    comment: bool = False
+    unknown: tuple[tuple[bytes, bytes], ...] = ()
+    """Fields that the standard does not know and every client ignores: some servers put errors there."""
+
+
+def parse(frame: bytes) -> Block:
+    """The fields of a frame, per WHATWG §9.2.6. Blank lines are passed over."""
+    block = Block()
+    data: list[bytes] = []
+    for line in frame.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        if not line:
+            continue
+        name, _, value = line.partition(b":")
+        if not name:
+            block.comment = True
+            continue
+        if value.startswith(b" "):
+            value = value[1:]
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            block.event = value
+        elif name == b"id":
+            if b"\0" not in value:
+                block.id = value
+        elif name == b"retry":
+            if value.isdigit():
+                block.retry = int(value)
+        else:
+            block.unknown += ((name, value),)
+    if data:
+        block.data = b"\n".join(data)
+    return block
+
+
+def payload(frame: bytes) -> bytes | None:
+    """The data of a frame of the usual form ``data: …\\n\\n``, at low cost; None when it needs `parse`."""
+    if frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.count(b"\n") == 2 and b"\r" not in frame:
+        return frame[6:-2]
+    return None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """An event as a browser's EventSource dispatches it."""
+
+    type: str
+    data: str
+    last_event_id: str
+
+
+class EventReader:
+    """Reads a stream as EventSource does, with the memory of ids and of the reconnection time."""
+
+    def __init__(self, limit: int = 32 * 1024 * 1024):
+        self._framer = SSEFramer(limit)
+        self.last_event_id = ""
+        self.reconnection_time: int | None = None
+        """Milliseconds, from the last valid ``retry``."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The events that ``data`` completes. A block left open at the end of the stream is no event."""
+        messages = []
+        for frame in self._framer.feed(data):
+            block = parse(frame)
+            if block.id is not None:
+                self.last_event_id = block.id.decode("utf-8", "replace")
+            if block.retry is not None:
+                self.reconnection_time = block.retry
+            if block.data is not None:
+                kind = (block.event or b"message").decode("utf-8", "replace")
+                messages.append(Message(kind, block.data.decode("utf-8", "replace"), self.last_event_id))
+        return messages

@@ -1,0 +1,73 @@
+"""What the shells offer each other. Everything behind these may be replaced: sockets, clocks, stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from penstock.stream.inputs import Headers
+from penstock.stream.summary import Summary
+
+
+class Listener(Protocol):
+    """Hears of one exchange with a provider. Never called from within `Dialer.open` itself."""
+
+    def opened(self) -> None:
+        """The connection stands and the request is on its way."""
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Status and headers; names in lower case."""
+
+    def body(self, data: bytes) -> None:
+        """A piece of the body."""
+
+    def ended(self, clean: bool, reason: str) -> None:
+        """The body is over; nothing follows."""
+
+    def failed(self, message: str, stale: bool) -> None:
+        """There was no answer; nothing follows. ``stale``: a kept-alive connection was dead already."""
+
+
+class Exchange(Protocol):
+    """One request on its way to a provider and its answer on the way back."""
+
+    def pause(self) -> None:
+        """Stop reading; the provider feels it through TCP."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self, *, reuse: bool) -> None:
+        """No more is wanted. Without ``reuse``, or before the answer's end, the connection is cut at once."""
+
+
+class Dialer(Protocol):
+    """Opens exchanges for one stream."""
+
+    def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> Exchange:
+        """Send the stream's request to its target number ``target``."""
+        ...
+
+
+class Sink(Protocol):
+    """The way to one client. Writing never waits; what does not fit is held and reported through ``on_blocked``."""
+
+    on_blocked: Callable[[], None] | None
+    on_drained: Callable[[], None] | None
+    on_left: Callable[[], None] | None
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Status and headers, once."""
+
+    def write(self, data: bytes) -> None:
+        """Body bytes."""
+
+    def end(self, *, abort: bool) -> None:
+        """The body is whole, or (``abort``) is to be seen as cut."""
+
+
+class Recorder(Protocol):
+    """Remembers streams."""
+
+    def record(self, summary: Summary) -> None:
+        """A stream is over. Never raises, never waits."""

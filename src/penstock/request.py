@@ -1,0 +1,15 @@
+"""What a client asks for, as far as the gateway needs to know."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was accepted. ``body`` keeps every field as the client sent it, undecoded, by name."""
+
+    model: str
+    stream: bool
+    include_usage: bool
+    """The client asked to see usage in the stream."""
+    body: dict[str, msgspec.Raw]

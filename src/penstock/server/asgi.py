@@ -1,0 +1,235 @@
+"""The ASGI application: paths, keys and bodies; the streams themselves are the driver's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from penstock import ids
+from penstock.config.values import Config
+from penstock.drive.driver import Driver
+from penstock.drive.streams import Streams
+from penstock.errors import BadRequest
+from penstock.ports import Recorder
+from penstock.server.asgi_sink import AbortedBody, AsgiSink
+from penstock.server.auth import Keyring
+from penstock.server.lane import EXTENSION
+from penstock.server.routing import Router
+from penstock.stream.machine import Stream
+from penstock.telemetry.metrics import Metrics
+from penstock.upstream.pool import Pool
+from penstock.wire import json
+from penstock.wire.openai_chat_client import read_request
+from penstock.wire.openai_errors import bad_request_body
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger("penstock.server")
+JSON = b"application/json"
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+class Application:
+    """The gateway as an ASGI application. ``pool`` is made on the loop that serves."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        streams: Streams,
+        metrics: Metrics,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        make_pool: Callable[[], Pool],
+    ):
+        self._config = config
+        self._router = Router(config)
+        self._keyring = Keyring(config.keys)
+        self._streams = streams
+        self._metrics = metrics
+        self._recorder = recorder
+        self._clock = clock
+        self._make_pool = make_pool
+        self._pool: Pool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._paths: dict[str, dict[str, Handler]] = {
+            "/v1/chat/completions": {"POST": self._chat},
+            "/v1/models": {"GET": self._models},
+            "/healthz": {"GET": self._healthz},
+            "/readyz": {"GET": self._readyz},
+        }
+        if config.telemetry.prometheus:
+            self._paths["/metrics"] = {"GET": self._prometheus}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            await send({"type": "lifespan.startup.complete"})
+
+    async def close(self) -> None:
+        """Give everything back: streams that are left end as ``shutdown``."""
+        await self._streams.drain(0)
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
+        methods = self._paths.get(path)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        stream = ids.stream_id(os.urandom(13))
+        try:
+            if methods is None:
+                raise BadRequest(f"there is nothing at {path}", status=404, code="not_found")
+            handler = methods.get(method)
+            if handler is None:
+                allowed = ", ".join(methods)
+                raise BadRequest(f"{path} takes {allowed}", status=405, code="method_not_allowed")
+            scope["penstock.stream"] = stream
+            await handler(scope, receive, send)
+        except BadRequest as error:
+            self._metrics.refused(error.code)
+            extra = [(b"retry-after", b"1")] if error.status == 503 else []
+            if error.status == 405 and methods:
+                extra.append((b"allow", ", ".join(methods).encode()))
+            if error.status == 413:
+                # What is left of the body is not read: the connection cannot serve on.
+                extra.append((b"connection", b"close"))
+            extra.append((b"x-penstock-stream", stream.encode()))
+            await _answer(send, error.status, bad_request_body(error, stream), extra=extra)
+        except ClientGone:
+            self._metrics.refused("client_closed")
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._streams.draining:
+            raise BadRequest("the gateway is shutting down; try again", status=503, code="shutdown")
+        key = self._keyring.who(scope["headers"])
+        request = read_request(await self._body(scope, receive))
+        route = self._router.route(request.model, key)
+        plan, dialer = self._router.plan(
+            route, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool()
+        )
+        assert self._loop is not None
+        buffer = route.delivery.slow_client.buffer
+        open_lane = scope.get("extensions", {}).get(EXTENSION)
+        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
+        machine = Stream(plan, self._clock())
+        driver = Driver(machine, dialer, sink, self._recorder, self._clock, self._loop, self._streams.remove)
+        self._streams.add(driver)
+        driver.start()
+        if isinstance(sink, AsgiSink):
+            await self._pump(sink, driver, receive)
+        else:
+            # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    async def _pump(self, sink: AsgiSink, driver: Driver, receive: Receive) -> None:
+        """Without a lane: send and watch, until either is over."""
+        pump = asyncio.create_task(sink.pump())
+        watch = asyncio.create_task(_disconnected(receive))
+        cut = asyncio.create_task(sink.aborted.wait())
+        try:
+            await asyncio.wait({pump, watch, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                pump.result()
+            elif sink.aborted.is_set():
+                raise AbortedBody
+            elif sink.on_left is not None:
+                sink.on_left()
+        finally:
+            for task in (pump, watch, cut):
+                task.cancel()
+            if driver.outcome is None and sink.on_left is not None and not sink.ended:
+                sink.on_left()
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._config.server.max_body
+        too_large = BadRequest(
+            f"the request body is over {limit} bytes (server.max_body)", status=413, code="request_too_large"
+        )
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if length.isdigit() and int(length) > limit:
+            raise too_large
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > limit:
+                raise too_large
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+    def _running_pool(self) -> Pool:
+        if self._pool is None:
+            self._loop = asyncio.get_running_loop()
+            self._pool = self._make_pool()
+        return self._pool
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = self._keyring.who(scope["headers"])
+        data = [
+            {"id": route.name, "object": "model", "created": 0, "owned_by": route.targets[0].provider}
+            for route in self._router.models
+            if key is None or not key.models or route.name in key.models
+        ]
+        await _answer(send, 200, json.dumps({"object": "list", "data": data}))
+
+    async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _answer(send, 200, b'{"status":"ok"}')
+
+    async def _readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._streams.draining:
+            await _answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
+        else:
+            await _answer(send, 200, b'{"status":"ready"}')
+
+    async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    content_type: bytes = JSON,
+    extra: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(extra or [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,165 @@
+"""The direct lane: a stream's body straight to the socket, without a wait per chunk.
+
+`LaneProtocol` is uvicorn's own HTTP protocol with three differences: it offers the lane to the application as an
+ASGI extension (``scope["extensions"]["penstock.lane"]``), it tells the lane at once when the client blocks or is
+gone, and it does not take a half-closed connection for a client that left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from penstock.stream.inputs import Headers
+
+EXTENSION = "penstock.lane"
+_PROBE_CHECKS = (0.02, 0.08, 0.3, 0.5)
+"""Seconds between the looks at a connection that was closed from the other side."""
+_TCP_CLOSE = 7
+LINGER = 30.0
+"""Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
+
+
+class LaneProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the lane."""
+
+    _lane: Lane | None = None
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope.setdefault("extensions", {})[EXTENSION] = self._open_lane
+
+    def _open_lane(self, buffer: int) -> Lane:
+        """The lane for the request that is being served; ``buffer`` bytes may wait before the client blocks."""
+        self._lane = Lane(self, buffer)
+        return self._lane
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._lane is not None and self._lane.on_blocked is not None:
+            self._lane.on_blocked()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._lane is not None and self._lane.on_drained is not None:
+            self._lane.on_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        lane, self._lane = self._lane, None
+        super().connection_lost(exc)
+        if lane is not None:
+            lane.lost()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client will send no more. That is no goodbye: it may have closed only its half (RFC 9112 §9.6).
+
+        A FIN looks the same in both cases, so the client is asked: a byte that changes nothing is written, and a
+        socket that is gone answers with a reset. Before the head that is an interim ``100 Continue``, in a chunked
+        body a leading zero of the next chunk's size.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body or self.scheme == "https":
+            return None
+        if self.scope.get("http_version") == "1.0":
+            return None
+        if not cycle.response_started:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif cycle.chunked_encoding:
+            self.transport.write(b"0")
+        self._look_again(0)
+        return True
+
+    def _look_again(self, number: int) -> None:
+        if self.transport.is_closing():
+            return
+        if number > 0 and _is_reset(self.transport):
+            self.transport.abort()
+        elif number < len(_PROBE_CHECKS):
+            self.loop.call_later(_PROBE_CHECKS[number], self._look_again, number + 1)
+
+
+def _is_reset(transport: asyncio.Transport) -> bool:
+    """The other side answered with a reset."""
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_INFO", None)
+    if sock is None or option is None:
+        return False
+    try:
+        return bool(sock.getsockopt(socket.IPPROTO_TCP, option, 1)[0] == _TCP_CLOSE)
+    except OSError:
+        return True
+
+
+class Lane:
+    """A sink (see `ports.Sink`) on uvicorn's transport."""
+
+    __slots__ = ("_chunked", "_cycle", "_protocol", "_transport", "on_blocked", "on_drained", "on_left")
+
+    def __init__(self, protocol: LaneProtocol, buffer: int):
+        self._protocol = protocol
+        self._transport = transport = protocol.transport
+        self._cycle = protocol.cycle
+        self._chunked = False
+        self.on_blocked: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.on_left: Callable[[], None] | None = None
+        transport.set_write_buffer_limits(high=buffer, low=buffer // 4)
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Status and headers. Without a length the body is chunked; for HTTP/1.0 it ends with the connection."""
+        cycle: Any = self._cycle
+        sized = any(name == b"content-length" for name, _ in headers)
+        old = cycle.scope["http_version"] == "1.0"
+        self._chunked = not sized and not old
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        cycle.chunked_encoding = self._chunked
+        if old:
+            cycle.keep_alive = False
+        lines = [STATUS_LINE[status]]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        # On a stream no "connection: close", ever: Node's fetch would take a cut body for a whole one.
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        self._transport.write(b"".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """Body bytes."""
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, *, abort: bool) -> None:
+        """The body is over."""
+        cycle, transport = self._cycle, self._transport
+        cycle.response_complete = True
+        if abort:
+            transport.abort()
+        else:
+            if self._chunked:
+                transport.write(b"0\r\n\r\n")
+            waiting = transport.get_write_buffer_size()
+            if not cycle.keep_alive:
+                transport.close()
+            if waiting:
+                self._protocol.loop.call_later(LINGER, _cut_if_stuck, self._protocol, cycle, waiting)
+        cycle.message_event.set()
+        cycle.on_response()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self.on_left is not None:
+            self.on_left()
+
+
+def _cut_if_stuck(protocol: LaneProtocol, cycle: RequestResponseCycle, waiting: int) -> None:
+    """An answer has ended but its client read nothing of what waited: give the memory back."""
+    if protocol.cycle is cycle and protocol.transport.get_write_buffer_size() >= waiting:
+        protocol.transport.abort()

@@ -1,0 +1,1 @@
+"""The stream: one pure machine, with time in it."""

@@ -1,0 +1,213 @@
+"""The client's side of a stream: what it has been sent, what is owed to it, and its own clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.outcome import Outcome
+from penstock.stream import head
+from penstock.stream.attempt import Attempt
+from penstock.stream.commands import Command, End, Head, Send
+from penstock.stream.faults import Failure
+from penstock.stream.inputs import Headers
+from penstock.stream.plan import Plan
+from penstock.stream.states import CLIENT, Client, ClientStep, step
+from penstock.stream.summary import Summary
+
+JSON = (b"content-type", b"application/json")
+Timer = tuple[float, Callable[[float], None]]
+
+
+class ClientSide:
+    """Turns frames into commands for one client, streamed or folded. ``out`` is the machine's list of commands."""
+
+    def __init__(self, plan: Plan, account: Summary, out: list[Command], now: float):
+        self._plan = plan
+        self._account = account
+        self._out = out
+        self._began = now
+        self._frames: list[bytes] = []
+        self._fold = None if plan.request.stream else plan.client.fold()
+        self._winner: Attempt | None = None
+        self._last_write = now
+        self._blocked_since = 0.0
+        self._owes_end = False
+        self.state = Client.WAITING
+        self.released = False
+        """A token event went out: the stream is committed."""
+        self.ended = False
+        """End was said."""
+
+    # -- the answer -----------------------------------------------------------------------------------------------
+
+    def commit(self, attempt: Attempt) -> None:
+        """The attempt has won: its held frames go out, behind the head if that was not sent yet."""
+        self._winner = attempt
+        if self._fold is None:
+            if self.state is Client.WAITING:
+                self._head(attempt)
+            self.released = self._account.committed = True
+        for frame in attempt.held:
+            self.put(frame)
+        attempt.held = []
+
+    def put(self, frame: bytes) -> None:
+        """A frame for the client, after the commit."""
+        if self._fold is None:
+            self._frames.append(frame)
+        else:
+            self._fold.feed(frame)
+
+    def flush(self, now: float) -> None:
+        """Write what was put since the last flush, in one piece."""
+        frames = self._frames
+        if not frames:
+            return
+        if self.state is not Client.CLOSED:
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            self._send(data, now)
+        self._frames = []
+
+    def start_over(self) -> None:
+        """Another attempt begins from nothing: only possible while nothing was released."""
+        if self._fold is not None:
+            self._fold = self._plan.client.fold()
+
+    def end(self, now: float) -> None:
+        """The answer is whole. A blocked client gets its end when it has read what waits for it."""
+        self.flush(now)
+        if self._fold is not None and self.state is Client.WAITING:
+            self._account.committed = True
+            answer = self._fold.answer()
+            self._answer(200, (JSON, (b"cache-control", b"no-cache")), answer, now)
+        if self.state is Client.BLOCKED:
+            self._owes_end = True
+        else:
+            self._end()
+
+    def stop(self, name: str, model: str, now: float) -> None:
+        """Finish an answer whose generation was stopped on request."""
+        if self.state is Client.WAITING and self._fold is None:
+            self._head(None)
+        for frame in self._plan.client.stop_frames(name, model, self._account.usage):
+            self.put(frame)
+        self.end(now)
+
+    def fail(self, failure: Failure, now: float) -> None:
+        """The stream ends with an error: as a status before the head was sent, as a frame after it."""
+        self.flush(now)
+        if failure.outcome is Outcome.CLIENT_CLOSED or self.state is Client.CLOSED:
+            return
+        if failure.outcome is Outcome.SLOW_CLIENT or self.state is Client.BLOCKED:
+            self._end(abort=True)
+            return
+        client = self._plan.client
+        if self.state is Client.WAITING:
+            fields: Headers = (JSON,)
+            body = failure.body or client.error_body(failure.fault)
+            if failure.outcome is Outcome.SHUTDOWN:
+                fields += ((b"retry-after", b"1"),)
+            provider = head.passed_on(failure.headers, self._plan.secrets)
+            self._answer(failure.fault.status or 502, fields + provider, self._clean(body), now)
+        else:
+            frame = self._clean(client.error_frame(failure.fault))
+            self._send(frame + client.end_marker() if self._plan.delivery.done_after_error else frame, now)
+        self._end()
+
+    def _clean(self, data: bytes) -> bytes:
+        return head.scrubbed(data, self._plan.secrets)
+
+    def _head(self, winner: Attempt | None) -> None:
+        plan = self._plan
+        fields = head.event_stream(plan.client.content_type)
+        fields += head.own(
+            plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts) if winner else 0
+        )
+        if winner is not None:
+            fields += head.passed_on(winner.headers, plan.secrets)
+        self._move(ClientStep.HEAD)
+        self._account.client_status = 200
+        self._out.append(Head(200, fields))
+
+    def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
+        """A whole answer with its length."""
+        winner = self._winner
+        fields += ((b"content-length", b"%d" % len(body)),)
+        fields += head.own(
+            self._plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts)
+        )
+        if winner is not None and status == 200:
+            fields += head.passed_on(winner.headers, self._plan.secrets)
+        self._move(ClientStep.HEAD)
+        self._account.client_status = status
+        self._out.append(Head(status, fields))
+        self._send(body, now)
+
+    def _send(self, data: bytes, now: float) -> None:
+        self._out.append(Send(data))
+        self._account.bytes_out += len(data)
+        self._last_write = now
+
+    def _end(self, *, abort: bool = False) -> None:
+        if self.state is not Client.CLOSED:
+            self._move(ClientStep.CLOSE)
+            self._out.append(End(abort))
+        self.ended = True
+
+    def _move(self, happened: ClientStep) -> None:
+        self.state = step(CLIENT, self.state, happened)
+
+    # -- its clocks -----------------------------------------------------------------------------------------------
+
+    def timers(self, slow: Callable[[float], None]) -> list[Timer]:
+        """The client's deadlines; ``slow`` is called when it was blocked too long."""
+        delivery = self._plan.delivery
+        if self.state is Client.BLOCKED:
+            limit = delivery.slow_client.timeout
+            return [] if limit is None else [(self._blocked_since + limit, slow)]
+        if self.ended or self._fold is not None:
+            return []
+        if self.state is Client.WAITING and delivery.commit_after is not None:
+            return [(self._began + delivery.commit_after, self._head_early)]
+        if self.state is Client.STREAMING and delivery.keepalive is not None:
+            return [(self._last_write + delivery.keepalive, self._keep_alive)]
+        return []
+
+    def _head_early(self, now: float) -> None:
+        self._head(None)
+        self._keep_alive(now)
+
+    def _keep_alive(self, now: float) -> None:
+        self._account.keepalives += 1
+        self._send(self._plan.client.keepalive(), now)
+
+    def block(self, now: float) -> bool:
+        """More waits for the client than it may. False when that changes nothing."""
+        if self.state is not Client.STREAMING:
+            return False
+        self._move(ClientStep.BLOCK)
+        self._blocked_since = now
+        return True
+
+    def drain(self, now: float) -> bool:
+        """The client reads again. False when that changes nothing."""
+        if self.state is not Client.BLOCKED:
+            return False
+        self._move(ClientStep.DRAIN)
+        self._account.blocked += now - self._blocked_since
+        self._last_write = now
+        if self._owes_end:
+            self._end()
+        return True
+
+    def leave(self, now: float) -> None:
+        """The client is gone: nothing more can be said to it."""
+        self.close(now)
+        self.ended = True
+
+    def close(self, now: float) -> None:
+        """Close the books of this side."""
+        if self.state is Client.BLOCKED:
+            self._account.blocked += now - self._blocked_since
+        if self.state is not Client.CLOSED:
+            self._move(ClientStep.CLOSE)

@@ -1,0 +1,73 @@
+"""What the machine wants done. The driver carries commands out in order, and none of them calls back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.outcome import Outcome
+from penstock.stream.inputs import Headers
+from penstock.stream.summary import Summary
+
+
+class Command(msgspec.Struct, frozen=True, gc=False):
+    """Base of all commands."""
+
+
+class Open(Command, frozen=True, gc=False):
+    """Start an attempt at the route's target number ``target``. ``fresh``: not on a kept-alive connection;
+    ``ask_usage``: with ``stream_options.include_usage`` in the body."""
+
+    attempt: int
+    target: int
+    fresh: bool = False
+    ask_usage: bool = True
+
+
+class Close(Command, frozen=True, gc=False):
+    """The attempt is over. ``reuse``: its body was read to the end, the connection may serve again."""
+
+    attempt: int
+    reuse: bool = False
+
+
+class Head(Command, frozen=True, gc=False):
+    """Status and headers to the client."""
+
+    status: int
+    headers: Headers
+
+
+class Send(Command, frozen=True, gc=False):
+    """Body bytes to the client."""
+
+    data: bytes
+
+
+class End(Command, frozen=True, gc=False):
+    """End the client's body; ``abort``: cut the connection instead, so that the body is seen to be not whole."""
+
+    abort: bool = False
+
+
+class Pause(Command, frozen=True, gc=False):
+    """Stop reading from the attempt's connection."""
+
+    attempt: int
+
+
+class Resume(Command, frozen=True, gc=False):
+    """Go on reading."""
+
+    attempt: int
+
+
+class Record(Command, frozen=True, gc=False):
+    """What is to be remembered of the stream: once, just before Done."""
+
+    summary: Summary
+
+
+class Done(Command, frozen=True, gc=False):
+    """The stream is over. Nothing follows."""
+
+    outcome: Outcome

@@ -1,0 +1,165 @@
+"""Every way in which a stream fails, with its words: what happened and what to do."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.errors import Fault
+from penstock.events import ErrorReport
+from penstock.outcome import Outcome
+from penstock.policy.failover import RETRYABLE_STATUS
+from penstock.stream.head import header
+from penstock.stream.inputs import Headers
+from penstock.wire import json
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure as the machine weighs it. ``status`` is set for HTTP errors only, with ``headers`` and, where it is
+    JSON, the ``body`` as the provider sent it."""
+
+    outcome: Outcome
+    fault: Fault
+    status: int | None = None
+    headers: Headers = ()
+    body: bytes | None = None
+
+
+def _own(outcome: Outcome, message: str, status: int, kind: str = "server_error") -> Failure:
+    return Failure(
+        outcome=outcome,
+        fault=Fault(message, outcome.value, kind, status, outcome=outcome.value),
+    )
+
+
+def _seconds(limit: float | None) -> str:
+    return "its limit" if limit is None else f"{limit:g} s"
+
+
+def connect_failed(message: str) -> Failure:
+    """No connection: refused, unreachable, no such name, TLS not to be trusted."""
+    return _own(Outcome.CONNECT_FAILED, f"no connection to the provider: {message}; try again", 502)
+
+
+def connect_timeout(limit: float) -> Failure:
+    """No connection in time."""
+    return connect_failed(f"nothing answered within {_seconds(limit)} (deadlines.connect)")
+
+
+def first_token_timeout(limit: float | None) -> Failure:
+    """No output in time."""
+    message = f"the provider sent no token within {_seconds(limit)} (deadlines.first_token); try again"
+    return _own(Outcome.FIRST_TOKEN_TIMEOUT, message, 504, "timeout_error")
+
+
+def stalled(limit: float | None) -> Failure:
+    """Output stopped."""
+    message = f"the provider sent no token for {_seconds(limit)} (deadlines.between_tokens); the answer is not complete"
+    return _own(Outcome.STALLED, message, 504, "timeout_error")
+
+
+def max_duration(limit: float | None) -> Failure:
+    """The stream took too long as a whole."""
+    message = f"the stream took longer than {_seconds(limit)} (deadlines.total); the answer is not complete"
+    return _own(Outcome.MAX_DURATION, message, 504, "timeout_error")
+
+
+def slow_client(limit: float | None) -> Failure:
+    """The client did not read. It is not told: it would not read that either."""
+    message = f"the client read nothing for {_seconds(limit)} (delivery.slow_client.timeout)"
+    return _own(Outcome.SLOW_CLIENT, message, 0)
+
+
+def client_closed() -> Failure:
+    """The client left."""
+    return _own(Outcome.CLIENT_CLOSED, "the client closed the connection", 499)
+
+
+def shutdown() -> Failure:
+    """The gateway goes down."""
+    message = "the gateway is shutting down and the drain time is over; send the request again"
+    return _own(Outcome.SHUTDOWN, message, 503)
+
+
+def empty() -> Failure:
+    """A clean end without any output."""
+    return _own(Outcome.EMPTY, "the provider ended its answer without any output; try again", 502)
+
+
+def upstream_cut(missing: str, reason: str) -> Failure:
+    """The stream ended before the answer did."""
+    detail = f" ({reason})" if reason else ""
+    message = f"{missing}{detail}: what arrived is not the whole answer; try again"
+    return _own(Outcome.UPSTREAM_CUT, message, 502)
+
+
+def upstream_error(message: str) -> Failure:
+    """The provider sent what it may not."""
+    return _own(Outcome.UPSTREAM_ERROR, message, 502)
+
+
+def reported(event: ErrorReport) -> Failure:
+    """An error that the provider reported inside a 200. Its own type and code are kept."""
+    outcome = Outcome.UPSTREAM_ERROR
+    code = event.code or outcome.value
+    fault = Fault(event.message, code, event.type, event.status, event.param, outcome.value, event.fields)
+    return Failure(outcome=outcome, fault=fault)
+
+
+def document(fault: Fault) -> Failure:
+    """One document in place of a stream."""
+    outcome = Outcome.UPSTREAM_ERROR
+    fault = msgspec.structs.replace(fault, code=fault.code or outcome.value, outcome=outcome.value)
+    return Failure(outcome=outcome, fault=fault)
+
+
+def http_error(status: int, headers: Headers, body: bytes) -> Failure:
+    """The provider answered with a status of its own. A JSON body goes on as it is, anything else is quoted."""
+    outcome = Outcome.UPSTREAM_ERROR
+    shown = status if 400 <= status <= 599 else 502
+    kept = body if _is_object(body) else None
+    quoted = "" if kept else " ".join(body[:300].decode("utf-8", "replace").split())
+    message = f"the provider answered with status {status}" + (f": {quoted}" if quoted else "")
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kind = kinds.get(shown, "invalid_request_error" if shown < 500 else "server_error")
+    fault = Fault(message, outcome.value, kind, shown, outcome=outcome.value)
+    return Failure(outcome=outcome, fault=fault, status=shown, headers=headers, body=kept)
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except ValueError:
+        return False
+
+
+def retry_after(failure: Failure) -> float | None:
+    """Seconds, where the provider named a number of them."""
+    value = header(failure.headers, b"retry-after")
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
+
+
+def more_useful(known: Failure | None, new: Failure) -> Failure:
+    """Of the failures of several targets, the one to tell the client of.
+
+    Best is an error that only the caller can mend, then 429 (of several, the one that lets the client come back
+    soonest), then the provider's own words, then anything else; of equals the last.
+    """
+    if known is None:
+        return new
+    if _rank(known) == _rank(new) == 2:
+        waits = retry_after(known), retry_after(new)
+        if waits[0] is not None and (waits[1] is None or waits[0] < waits[1]):
+            return known
+    return new if _rank(new) >= _rank(known) else known
+
+
+def _rank(failure: Failure) -> int:
+    status = failure.status
+    if status is not None and status < 500 and status not in RETRYABLE_STATUS:
+        return 3
+    if status == 429 or failure.fault.status == 429:
+        return 2
+    return 1 if failure.outcome is Outcome.UPSTREAM_ERROR else 0

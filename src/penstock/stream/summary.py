@@ -1,0 +1,64 @@
+"""What is known of a stream at its end. All instants are durations in seconds since the request's acceptance."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import msgspec
+
+from penstock.outcome import Outcome
+from penstock.usage import Usage
+
+GAP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the gap histogram, seconds; one more bucket holds the rest."""
+
+
+class AttemptSummary(msgspec.Struct, kw_only=True):
+    """One try at one target. ``outcome`` is None for the attempt that the client was served from to the end.
+    ``label`` is the target as it is configured (``provider/*``): of those there are few, so it may label metrics."""
+
+    target: str
+    label: str = ""
+    started: float
+    ended: float | None = None
+    first_token: float | None = None
+    status: int | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """The account of a stream. ``gaps`` counts gaps between token frames per bucket of `GAP_BOUNDS`."""
+
+    stream: str
+    route: str
+    model: str
+    client_wire: str
+    streamed: bool
+    outcome: Outcome | None = None
+    reason: str = ""
+    committed: bool = False
+    attempts: list[AttemptSummary] = []
+    first_token: float | None = None
+    """When the first token event was released to the client's side (folded: was received)."""
+    duration: float = 0.0
+    frames_in: int = 0
+    bytes_in: int = 0
+    token_events: int = 0
+    bytes_out: int = 0
+    usage: Usage | None = None
+    finish: str | None = None
+    malformed: int = 0
+    keepalives: int = 0
+    blocked: float = 0.0
+    """Seconds that the client was blocked."""
+    warnings: list[str] = []
+    gaps: list[int] = msgspec.field(default_factory=lambda: [0] * (len(GAP_BOUNDS) + 1))
+    gap_sum: float = 0.0
+    client_status: int | None = None
+    """The HTTP status that the client got, if it got one."""
+
+    def gap(self, seconds: float) -> None:
+        """Count one gap."""
+        self.gaps[bisect_left(GAP_BOUNDS, seconds)] += 1
+        self.gap_sum += seconds

@@ -1,0 +1,282 @@
+"""The provider's side of a stream: the current attempt, what it sends and what that means.
+
+It reports to the `Course` (the machine), which alone decides what follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from penstock.errors import Fault, FrameTooLarge
+from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, Start, UsageReport
+from penstock.outcome import Outcome
+from penstock.stream import faults, inputs
+from penstock.stream.attempt import Attempt, Body
+from penstock.stream.commands import Close, Command, Open, Pause, Resume
+from penstock.stream.plan import Plan
+from penstock.stream.states import Upstream, UpstreamStep
+from penstock.stream.summary import AttemptSummary, Summary
+from penstock.usage import Usage
+
+HELD_HEARTBEATS = 64 * 1024
+"""Comments of an attempt that are kept until its first token, in bytes; what is over is left out."""
+
+
+class Course(Protocol):
+    """What the provider's side tells the machine."""
+
+    settling: bool
+    """The answer is whole; only late usage is awaited."""
+
+    def first_token(self, attempt: Attempt, now: float) -> None:
+        """The attempt has its first token event."""
+
+    def put(self, frame: bytes) -> None:
+        """A frame for the client."""
+
+    def flush(self, now: float) -> None:
+        """Nothing more comes by this input."""
+
+    def failed(self, failure: faults.Failure, now: float, *, reuse: bool = False) -> None:
+        """The attempt has failed."""
+
+    def complete(self, attempt: Attempt, now: float) -> None:
+        """The answer is whole."""
+
+    def settled(self, now: float, *, reuse: bool) -> None:
+        """The provider's body is over after the answer was whole."""
+
+
+class UpstreamSide:
+    """Reads the current attempt. ``out`` is the machine's list of commands."""
+
+    def __init__(self, plan: Plan, account: Summary, out: list[Command], course: Course, began: float):
+        self._plan = plan
+        self._account = account
+        self._out = out
+        self._course = course
+        self._began = began
+        self.attempt: Attempt | None = None
+        self.name = self.model = ""
+        """The answer's id and model, as the provider says."""
+
+    # -- attempts -------------------------------------------------------------------------------------------------
+
+    def open(self, target: int, now: float, *, fresh: bool = False, ask_usage: bool = True) -> None:
+        """Start an attempt."""
+        plan, number = self._plan, len(self._account.attempts)
+        attempt = Attempt(number, target, plan.targets[target], plan.decoder(target), plan.delivery.max_frame, now=now)
+        attempt.asked_usage = ask_usage and plan.ask_usage[target]
+        attempt.account = AttemptSummary(target=attempt.name, label=plan.labels[target], started=now - self._began)
+        self._account.attempts.append(attempt.account)
+        # What an attempt reported that failed is not what this one reports.
+        self._account.usage = self._account.finish = None
+        self.name = self.model = ""
+        self.attempt = attempt
+        self._out.append(Open(number, target, fresh, attempt.asked_usage))
+
+    def close(self, outcome: Outcome | None, reason: str, now: float, *, reuse: bool = False) -> None:
+        """End the current attempt, if there is one."""
+        attempt = self.attempt
+        if attempt is None:
+            return
+        attempt.move(UpstreamStep.CLOSE)
+        self.attempt = None
+        if attempt.account is not None:
+            attempt.account.outcome = outcome
+            attempt.account.reason = reason
+            attempt.account.ended = now - self._began
+        self._out.append(Close(attempt.number, reuse))
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        attempt = self.attempt
+        if attempt is not None and not attempt.paused:
+            attempt.paused = True
+            self._out.append(Pause(attempt.number))
+
+    def resume(self, now: float) -> None:
+        """Read on; the silence meanwhile was not the provider's."""
+        attempt = self.attempt
+        if attempt is not None and attempt.paused:
+            attempt.paused = False
+            attempt.last_token = now
+            self._out.append(Resume(attempt.number))
+
+    def current(self, number: int) -> Attempt | None:
+        """The attempt with that number, if it is the one that counts."""
+        attempt = self.attempt
+        return attempt if attempt is not None and attempt.number == number else None
+
+    # -- what comes in --------------------------------------------------------------------------------------------
+
+    def on_opened(self, happened: inputs.UpstreamOpened, now: float) -> None:
+        """The connection stands."""
+        attempt = self.current(happened.attempt)
+        if attempt is not None and attempt.state is Upstream.OPENING:
+            attempt.move(UpstreamStep.OPENED)
+
+    def on_head(self, happened: inputs.UpstreamHead, now: float) -> None:
+        """Status and headers."""
+        attempt = self.current(happened.attempt)
+        if attempt is not None:
+            attempt.head(happened.status, happened.headers)
+            if attempt.account is not None:
+                attempt.account.status = happened.status
+
+    def on_bytes(self, happened: inputs.UpstreamBytes, now: float) -> None:
+        """A piece of the body."""
+        attempt = self.attempt
+        if attempt is None or attempt.number != happened.attempt:
+            return
+        self._account.bytes_in += len(happened.data)
+        try:
+            frames = attempt.receive(happened.data)
+            if attempt.body is Body.WHOLE and len(attempt.collected) > self._plan.delivery.max_frame:
+                raise FrameTooLarge(self._plan.delivery.max_frame)
+        except FrameTooLarge as error:
+            self._course.failed(faults.upstream_error(f"{error} (delivery.max_frame)"), now)
+            return
+        if frames:
+            self._frames(attempt, frames, now)
+
+    def on_ended(self, happened: inputs.UpstreamEnded, now: float) -> None:
+        """The body is over."""
+        attempt, course = self.current(happened.attempt), self._course
+        if attempt is None:
+            return
+        if course.settling:
+            course.settled(now, reuse=happened.clean)
+        elif attempt.body is Body.ERROR:
+            self._http_error(attempt, now, reuse=happened.clean)
+        elif attempt.body is Body.WHOLE and happened.clean:
+            whole = attempt.whole()
+            if isinstance(whole, Fault):
+                course.failed(faults.document(whole), now, reuse=True)
+            else:
+                self._frames(attempt, whole, now)
+                if course.settling:
+                    course.settled(now, reuse=True)
+        else:
+            frame, events = attempt.decoder.close(attempt.rest())
+            going_on = self._frame(attempt, frame, events, now)
+            if not course.settling and going_on:
+                self._over(attempt, None, now, clean=happened.clean, reason=happened.reason)
+            if course.settling:
+                course.settled(now, reuse=happened.clean)
+
+    def on_failed(self, happened: inputs.UpstreamFailed, now: float) -> None:
+        """No byte of an answer came."""
+        attempt = self.current(happened.attempt)
+        if attempt is None:
+            return
+        if happened.stale:
+            self.close(Outcome.CONNECT_FAILED, happened.message, now)
+            self.open(attempt.target, now, fresh=True, ask_usage=attempt.asked_usage)
+        else:
+            self._course.failed(faults.connect_failed(happened.message), now)
+
+    def _http_error(self, attempt: Attempt, now: float, *, reuse: bool) -> None:
+        rejected = attempt.status in (400, 422) and b"stream_options" in attempt.collected
+        if rejected and attempt.asked_usage and not self._plan.request.include_usage:
+            # It was Penstock that asked: once more without (H4).
+            self.close(Outcome.UPSTREAM_ERROR, "stream_options rejected", now, reuse=reuse)
+            self.open(attempt.target, now, ask_usage=False)
+        else:
+            failure = faults.http_error(attempt.status, attempt.headers, attempt.collected)
+            self._course.failed(failure, now, reuse=reuse)
+
+    # -- what it means --------------------------------------------------------------------------------------------
+
+    def _frames(self, attempt: Attempt, frames: list[bytes], now: float) -> None:
+        decode = attempt.decoder.decode
+        for frame in frames:
+            self._account.frames_in += 1
+            handed_on, events = decode(frame)
+            if not self._frame(attempt, handed_on, events, now):
+                break
+        self._course.flush(now)
+
+    def _frame(self, attempt: Attempt, frame: bytes | None, events: tuple[Event, ...], now: float) -> bool:
+        """One frame. False when nothing more of this attempt is to be read by this input."""
+        token = False
+        for event in events:
+            if event.token:
+                token = True
+                self._account.token_events += 1
+            elif not self._note(event) and not self._course.settling:
+                return self._turn(attempt, frame, event, now)
+        if self._course.settling:
+            return True
+        if token:
+            if attempt.state is Upstream.STREAMING:
+                self._account.gap(now - attempt.last_token)
+            else:
+                attempt.move(UpstreamStep.TOKEN)
+                self._course.first_token(attempt, now)
+            attempt.last_token = now
+        if frame is None:
+            return True
+        if attempt.state is Upstream.STREAMING:
+            self._course.put(frame)
+            return True
+        return self._hold(attempt, frame, events, now)
+
+    def _hold(self, attempt: Attempt, frame: bytes, events: tuple[Event, ...], now: float) -> bool:
+        """Keep a frame from before the first token, within bounds."""
+        if events and type(events[0]) is Heartbeat and attempt.held_size > HELD_HEARTBEATS:
+            return True
+        attempt.hold(frame)
+        if attempt.held_size <= self._plan.delivery.max_frame:
+            return True
+        message = "the provider sent more than delivery.max_frame before its first token"
+        self._course.failed(faults.upstream_error(message), now)
+        return False
+
+    def _note(self, event: Any) -> bool:
+        """Write an event into the account. False for those that turn the stream's course."""
+        kind = type(event)
+        account = self._account
+        if kind is UsageReport:
+            account.usage = (account.usage or Usage()).overwritten_by(event.usage)
+        elif kind is Finish:
+            account.finish = account.finish or event.reason
+        elif kind is Start:
+            self.name, self.model = event.id, event.model
+        else:
+            return kind is not ErrorReport and kind is not EndMarker and kind is not Malformed
+        return True
+
+    def _turn(self, attempt: Attempt, frame: bytes | None, event: Event, now: float) -> bool:
+        """An event that turns the stream's course: an error, the end, a frame of no grammar."""
+        if isinstance(event, Malformed):
+            self._account.malformed += 1
+            if self._plan.delivery.malformed == "fail":
+                message = f"a frame of the provider is malformed: {event.reason} (delivery.malformed)"
+                self._course.failed(faults.upstream_error(message), now)
+                return False
+            if attempt.state is Upstream.STREAMING:
+                self._course.put(self._plan.client.skipped())
+            return True
+        if isinstance(event, ErrorReport):
+            self._course.failed(faults.reported(event), now)
+            return False
+        self._over(attempt, frame, now, clean=True)
+        return self._course.settling
+
+    def _over(self, attempt: Attempt, last: bytes | None, now: float, *, clean: bool, reason: str = "") -> None:
+        """The provider's last word: its end marker (``last``), or the end of its body."""
+        missing = attempt.decoder.incomplete(clean=clean)
+        began = attempt.state is Upstream.STREAMING
+        if not began and (clean or missing is None) and not attempt.decoder.empty_is_right:
+            self._course.failed(faults.empty(), now, reuse=clean and last is None)
+        elif missing is not None:
+            self._course.failed(faults.upstream_cut(missing, reason), now)
+        else:
+            if last is not None:
+                if began:
+                    self._course.put(last)
+                else:
+                    attempt.hold(last)
+            self._account.warnings += attempt.decoder.oddities()
+            self._course.complete(attempt, now)

@@ -1,0 +1,145 @@
+"""Logging that never waits: lines go through a bounded queue to a thread; what does not fit is counted."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import msgspec
+
+from penstock.stream.summary import Summary
+
+QUEUE_LINES = 10_000
+
+
+class LogWriter:
+    """Writes lines to ``stream`` from a thread of its own."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_LINES)
+        self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
+        self.dropped = 0
+        """Lines that did not fit."""
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Queue a line."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is queued, within a second."""
+        try:
+            self._lines.put(None, timeout=1)
+        except queue.Full:
+            return
+        self._thread.join(1)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + "\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped += 1
+
+
+class LineHandler(logging.Handler):
+    """Sends records of the standard library's loggers the same way, in the same format."""
+
+    def __init__(self, writer: LogWriter, style: Literal["json", "console"]):
+        super().__init__()
+        self._writer = writer
+        self._style = style
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + logging.Formatter().formatException(record.exc_info)
+        if self._style == "json":
+            line: dict[str, Any] = {
+                "time": _timestamp(),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": message,
+            }
+            self._writer.write(msgspec.json.encode(line).decode())
+        else:
+            self._writer.write(f"{_timestamp()[11:23]} {record.levelname.lower():7} {message}")
+
+
+def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
+    """The one line of a stream."""
+    fields = stream_fields(summary)
+    if style == "json":
+        return msgspec.json.encode(fields).decode()
+    ttft = "-" if summary.first_token is None else f"{summary.first_token * 1000:.0f}ms"
+    served = fields["target"] or "-"
+    text = (
+        f"{_timestamp()[11:23]} {summary.outcome:14} {summary.route} -> {served} "
+        f"ttft={ttft} duration={summary.duration:.2f}s tokens={summary.token_events} "
+        f"bytes={summary.bytes_out} attempts={len(summary.attempts)} {summary.stream}"
+    )
+    return text + (f" ({summary.reason})" if summary.reason else "")
+
+
+def stream_fields(summary: Summary) -> dict[str, Any]:
+    """A stream's account as plain values: times in milliseconds, sizes in bytes."""
+    last = summary.attempts[-1] if summary.attempts else None
+    fields: dict[str, Any] = {
+        "time": _timestamp(),
+        "event": "stream",
+        "stream": summary.stream,
+        "outcome": summary.outcome,
+        "reason": summary.reason or None,
+        "route": summary.route,
+        "model": summary.model,
+        "target": last.target if last else None,
+        "client_wire": summary.client_wire,
+        "streamed": summary.streamed,
+        "committed": summary.committed,
+        "status": summary.client_status,
+        "ttft_ms": _milliseconds(summary.first_token),
+        "duration_ms": _milliseconds(summary.duration),
+        "frames": summary.frames_in,
+        "token_events": summary.token_events,
+        "bytes_in": summary.bytes_in,
+        "bytes_out": summary.bytes_out,
+        "blocked_ms": _milliseconds(summary.blocked),
+        "keepalives": summary.keepalives,
+        "finish": summary.finish,
+        "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
+        "attempts": [
+            {
+                "target": attempt.target,
+                "status": attempt.status,
+                "outcome": attempt.outcome,
+                "reason": attempt.reason or None,
+                "started_ms": _milliseconds(attempt.started),
+                "first_token_ms": _milliseconds(attempt.first_token),
+                "ended_ms": _milliseconds(attempt.ended),
+            }
+            for attempt in summary.attempts
+        ],
+    }
+    warnings = list(summary.warnings)
+    if summary.malformed:
+        warnings.append(f"malformed_frames={summary.malformed}")
+    fields["warnings"] = warnings
+    return fields
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

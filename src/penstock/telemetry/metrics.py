@@ -1,0 +1,154 @@
+"""Metrics for Prometheus. A stream keeps its own numbers and hands them in once, at its end."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from penstock.stream.summary import GAP_BOUNDS, Summary
+
+TTFT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+
+class _Histogram:
+    """Counts per bucket, and the sum."""
+
+    def __init__(self, bounds: tuple[float, ...]):
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add(self, counts: list[int], total: float) -> None:
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, counts, strict=True)]
+        self._sum += total
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        running, buckets = 0, []
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            running += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), float(running)))
+        return buckets, self._sum
+
+
+class Metrics:
+    """All metrics of one gateway process. ``active`` and ``idle_connections`` are read at scrape time."""
+
+    def __init__(
+        self,
+        *,
+        active: Callable[[], int] = lambda: 0,
+        idle_connections: Callable[[], int] = lambda: 0,
+        log_lines_dropped: Callable[[], int] = lambda: 0,
+    ):
+        self._gauges = (
+            ("penstock_streams_active", "Streams that are not over.", active),
+            ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
+        )
+        self._log_lines_dropped = log_lines_dropped
+        self._streams: dict[tuple[str, ...], int] = defaultdict(int)
+        self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
+        self._requests: dict[tuple[str, ...], int] = defaultdict(int)
+        self._totals: dict[str, float] = defaultdict(float)
+        self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
+        self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
+        self._durations: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(DURATION_BOUNDS))
+        self.longest_pause = 0.0
+        """The longest that the event loop was late, in seconds, since the last scrape."""
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def record(self, summary: Summary) -> None:
+        """A stream is over."""
+        last = summary.attempts[-1] if summary.attempts else None
+        target = last.label if last else ""
+        outcome = summary.outcome or ""
+        self._streams[summary.route, target, outcome] += 1
+        self._durations[(summary.route,)].observe(summary.duration)
+        for attempt in summary.attempts:
+            self._attempts[attempt.label, attempt.outcome or outcome] += 1
+        if summary.first_token is not None:
+            self._ttft[summary.route, target].observe(summary.first_token)
+        if summary.gap_sum or any(summary.gaps):
+            self._gaps[summary.route, target].add(summary.gaps, summary.gap_sum)
+        totals = self._totals
+        totals["frames"] += summary.frames_in
+        totals["bytes_in"] += summary.bytes_in
+        totals["bytes_out"] += summary.bytes_out
+        totals["malformed"] += summary.malformed
+        totals["keepalives"] += summary.keepalives
+        totals["blocked"] += summary.blocked
+
+    def refused(self, reason: str) -> None:
+        """A request that did not become a stream."""
+        self._requests[(reason,)] += 1
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        yield _counter("penstock_streams", "Streams by how they ended.", ("route", "target", "outcome"), self._streams)
+        yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
+        yield _counter(
+            "penstock_requests_refused", "Requests that did not start a stream.", ("reason",), self._requests
+        )
+        ttft = "Seconds from acceptance to the first token event."
+        yield _histogram("penstock_time_to_first_token_seconds", ttft, ("route", "target"), self._ttft)
+        gap = "Seconds between token events as the provider sent them."
+        yield _histogram("penstock_inter_token_seconds", gap, ("route", "target"), self._gaps)
+        whole = "Seconds from acceptance to the end of a stream."
+        yield _histogram("penstock_stream_duration_seconds", whole, ("route",), self._durations)
+        for name, help_text, key in _TOTALS:
+            family = CounterMetricFamily(name, help_text)
+            family.add_metric([], self._totals[key])
+            yield family
+        dropped = CounterMetricFamily("penstock_log_lines_dropped", "Log lines that did not fit into the queue.")
+        dropped.add_metric([], self._log_lines_dropped())
+        yield dropped
+        for name, help_text, read in self._gauges:
+            yield GaugeMetricFamily(name, help_text, value=read())
+        pause, self.longest_pause = self.longest_pause, 0.0
+        yield GaugeMetricFamily(
+            "penstock_event_loop_pause_seconds_max",
+            "Longest pause of the event loop since the last scrape.",
+            value=pause,
+        )
+
+
+_TOTALS = (
+    ("penstock_upstream_frames", "Frames received from providers.", "frames"),
+    ("penstock_upstream_bytes", "Body bytes received from providers.", "bytes_in"),
+    ("penstock_client_bytes", "Body bytes written to clients.", "bytes_out"),
+    ("penstock_malformed_frames", "Frames of providers that were left out or ended a stream.", "malformed"),
+    ("penstock_keepalives", "Keep-alives written to clients.", "keepalives"),
+    ("penstock_client_blocked_seconds", "Seconds for which clients were blocked.", "blocked"),
+)
+
+
+def _counter(
+    name: str, help_text: str, labels: tuple[str, ...], values: dict[tuple[str, ...], int]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _histogram(
+    name: str, help_text: str, labels: tuple[str, ...], values: dict[tuple[str, ...], _Histogram]
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, help_text, labels=labels)
+    for key, histogram in values.items():
+        buckets, total = histogram.buckets()
+        family.add_metric(key, buckets, total)
+    return family

@@ -1,0 +1,328 @@
+"""The machine's laws (see `penstock.stream.machine`), held against any transcript.
+
+Each law is a function that raises AssertionError; `check_laws` calls them all, and with ``replay`` plays the
+transcript again in other pieces (5) and with words from attempts that are over (6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from penstock.framing.sse import SSEFramer, parse
+from penstock.outcome import Outcome
+from penstock.stream import inputs
+from penstock.stream.attempt import MAX_ERROR_BODY
+from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.summary import Summary
+from penstock.testing import frames
+from penstock.testing.reading import Reading, readings
+from penstock.testing.silence import law_9_silence_is_blamed_on_a_side
+from penstock.testing.transcript import Expired, Started, Transcript, short
+from penstock.wire import json
+
+UNTOLD = frozenset({Outcome.CLIENT_CLOSED, Outcome.SLOW_CLIENT})
+"""Endings of which the client is told nothing: it is gone, or does not read."""
+
+
+def law_1_one_done_one_record_and_nothing_after(transcript: Transcript) -> None:
+    """Exactly one Done, last; exactly one Record, before it; the client's part has a head, a body and an end."""
+    commands = transcript.commands
+    kinds = [type(command) for command in commands]
+    wanted = 1 if transcript.over else 0
+    assert kinds.count(Done) == kinds.count(Record) == wanted, f"{kinds.count(Done)} Done, {kinds.count(Record)} Record"
+    if transcript.over:
+        assert kinds[-2:] == [Record, Done], f"the last commands are {kinds[-2:]}"
+        assert transcript.account.outcome is transcript.outcome, "Record and Done name different outcomes"
+        assert transcript.deadline() is None, "a stream that is over has a deadline"
+    spoken = [kind for kind in kinds if kind in (Head, Send, End)]
+    assert spoken.count(Head) <= 1, "the client got two heads"
+    assert spoken.count(End) <= 1, "the client got two ends"
+    assert not spoken or spoken[0] is Head or spoken == [End], "the client got a body before a head"
+    assert End not in spoken or spoken[-1] is End, "the client got something after its end"
+    gone = False
+    for turn in transcript.turns:
+        gone = gone or isinstance(turn.cause, inputs.ClientLeft)
+        late = [command for command in turn.commands if isinstance(command, Head | Send | End)]
+        assert not (gone and late), f"a client that left was sent {late[:1]}"
+    if transcript.over and not gone:
+        assert End in spoken, "the client's body has no end"
+
+
+def law_2_every_open_meets_one_close(transcript: Transcript) -> None:
+    """Attempts are numbered 0, 1, 2…, one at a time, each closed once; only an open one is paused and resumed."""
+    current: int | None = None
+    paused, count = False, 0
+    for command in transcript.commands:
+        if isinstance(command, Open):
+            assert current is None, f"attempt {command.attempt} was opened beside attempt {current}"
+            assert command.attempt == count, f"attempt {command.attempt} follows {count - 1}"
+            current, paused, count = command.attempt, False, count + 1
+        elif isinstance(command, Close | Pause | Resume):
+            assert command.attempt == current, f"{short(command)} while attempt {current} is open"
+            if isinstance(command, Close):
+                current = None
+            else:
+                assert paused is isinstance(command, Resume), f"{short(command)} twice"
+                paused = not paused
+    assert not transcript.over or current is None, f"attempt {current} was never closed"
+
+
+def law_4_after_the_first_token_nothing_fails_silently(transcript: Transcript) -> None:
+    """No attempt is opened once a token of another was released; a failure after that is told in the stream."""
+    streamed, committed = transcript.plan.request.stream, False
+    said = iter(transcript.turns)
+    tokens = {reading.number: reading.tokens for reading in readings(transcript)}
+    for turn in said:
+        opened = [command for command in turn.commands if isinstance(command, Open)]
+        assert not (committed and opened), f"{short(opened[:1])} after a token had been released"
+        cause = turn.cause
+        if streamed and isinstance(cause, inputs.UpstreamBytes) and turn.at in tokens.get(cause.attempt, ()):
+            committed = committed or any(isinstance(command, Send) for command in turn.commands)
+    if transcript.over and committed:
+        assert transcript.account.committed, "tokens were released, and the account does not say so"
+    if not transcript.over or not streamed or transcript.head is None or transcript.head.status != 200:
+        return
+    end = next((command for command in transcript.commands if isinstance(command, End)), None)
+    if transcript.outcome not in (Outcome.COMPLETED, Outcome.STOPPED) and end is not None:
+        assert end.abort or error_frames(transcript), f"{transcript.outcome} was not told to the client"
+
+
+def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> None:
+    """What the provider sent, what it reported and what the client was sent: each is what it was."""
+    account, read = transcript.account, readings(transcript)
+    assert account.bytes_out == len(transcript.body), f"bytes_out {account.bytes_out}, sent {len(transcript.body)}"
+    assert account.bytes_in == sum(reading.size for reading in read), "bytes_in"
+    assert len(account.attempts) == len(read), "attempts"
+    if any(reading.too_large for reading in read):
+        return
+    assert account.frames_in == sum(reading.frames for reading in read), "frames_in"
+    tokens = sum(len(reading.tokens) for reading in read)
+    assert account.token_events == tokens, f"token_events {account.token_events}, sent {tokens}"
+    assert account.malformed == sum(reading.malformed for reading in read), "malformed"
+    served = read[-1] if read else None
+    if served is not None:
+        assert account.usage == served.usage, f"usage {account.usage}, reported {served.usage}"
+        assert account.finish == served.finish, f"finish {account.finish}, reported {served.finish}"
+    assert transcript.head is None or account.client_status == transcript.head.status, "client_status"
+
+
+def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
+    """A streamed client gets the frames of the attempt that served it as the decoder hands them on, all of them when
+    the answer is complete; Penstock's own words are keep-alives, one error frame, or the frames of a stop."""
+    if not transcript.plan.request.stream or transcript.head is None or transcript.head.status != 200:
+        return
+    read = readings(transcript)
+    served = next((reading for reading in reversed(read) if reading.tokens or reading.complete()), None)
+    frames_on = b"".join(served.handed_on) if served is not None and transcript.account.committed else b""
+    body = without_keepalives(transcript)
+    left = any(isinstance(turn.cause, inputs.ClientLeft) for turn in transcript.turns)
+    if transcript.outcome is Outcome.COMPLETED and not left:
+        assert body == frames_on, f"a complete answer differs from the provider's frames: {differing(body, frames_on)}"
+    elif left or not transcript.over:
+        assert frames_on.startswith(body), f"not the provider's bytes: {differing(body, frames_on)}"
+    elif served is None or not served.too_large:
+        assert body.startswith(frames_on), f"frames were lost: {differing(body, frames_on)}"
+        added = SSEFramer().feed(body[len(frames_on) :]) if transcript.outcome not in UNTOLD else []
+        assert transcript.outcome is Outcome.STOPPED or len(added) <= 1 + transcript.plan.delivery.done_after_error
+
+
+def law_12_memory_is_bounded(transcript: Transcript) -> None:
+    """What is held of the provider's bytes stays under the frame cap: held frames, and one that is not whole."""
+    bound = max(2 * transcript.plan.delivery.max_frame, MAX_ERROR_BODY)
+    for turn in transcript.turns:
+        assert turn.held <= bound, f"{turn.held} bytes are held, {bound} allowed"
+
+
+def law_13_success_is_said_only_by_the_provider(transcript: Transcript) -> None:
+    """A success terminal, or a whole folded answer, only where the provider ended its answer or a stop was asked."""
+    if not transcript.over:
+        return
+    read, outcome = readings(transcript), transcript.outcome
+    complete = bool(read) and read[-1].complete()
+    if outcome is Outcome.COMPLETED:
+        assert complete, "completed, and the provider never said so"
+    if transcript.head is None:
+        return
+    if not transcript.plan.request.stream:
+        whole = transcript.head.status == 200
+        assert whole is (outcome in (Outcome.COMPLETED, Outcome.STOPPED)), f"{transcript.head.status} for {outcome}"
+        return
+    marks = [number for number, data in enumerate(payloads(transcript)) if data.startswith(b"[DONE]")]
+    assert len(marks) <= 1, "the end marker was sent twice"
+    if marks:
+        assert marks[0] == len(payloads(transcript)) - 1, "something follows the end marker"
+        after_error = transcript.plan.delivery.done_after_error and bool(error_frames(transcript))
+        delivered = outcome in (Outcome.COMPLETED, Outcome.STOPPED) or (complete and outcome in UNTOLD)
+        assert delivered or after_error, f"the end marker was sent, and the outcome is {outcome}"
+    if error_frames(transcript):
+        assert outcome not in (Outcome.COMPLETED, Outcome.STOPPED), f"an error was sent, and the outcome is {outcome}"
+
+
+def law_5_cuts_change_nothing(transcript: Transcript) -> None:
+    """The same bytes at the same instants in other pieces: the same commands, but for where a Send is cut."""
+    for pieces in (halves, crumbs):
+        again = replay(transcript, pieces=pieces)
+        said, before = normal(again, cut=True), normal(transcript, cut=True)
+        assert said == before, f"cut into {pieces.__name__}: {first_difference(said, before)}"
+
+
+def law_6_words_of_closed_attempts_change_nothing(transcript: Transcript) -> None:
+    """The same story with late words from every attempt that is over (and from none): the same commands."""
+    again = replay(transcript, late_words=True)
+    said, before = normal(again), normal(transcript)
+    assert said == before, f"late words were heard: {first_difference(said, before)}"
+
+
+LAWS: tuple[Callable[[Transcript], None], ...] = (
+    law_1_one_done_one_record_and_nothing_after,
+    law_2_every_open_meets_one_close,
+    law_4_after_the_first_token_nothing_fails_silently,
+    law_7_the_account_counts_each_thing_by_itself,
+    law_9_silence_is_blamed_on_a_side,
+    law_10_output_bytes_are_input_bytes,
+    law_12_memory_is_bounded,
+    law_13_success_is_said_only_by_the_provider,
+)
+REPLAYED: tuple[Callable[[Transcript], None], ...] = (
+    law_5_cuts_change_nothing,
+    law_6_words_of_closed_attempts_change_nothing,
+)
+
+
+def check_laws(transcript: Transcript, *, replay: bool = True) -> None:
+    """Hold a transcript to every law that shows from outside. Raises AssertionError with the law and the story."""
+    for law in LAWS + REPLAYED if replay else LAWS:
+        try:
+            law(transcript)
+        except AssertionError as error:
+            name = law.__name__.replace("_", " ")
+            raise AssertionError(f"{name}: {error}\n\nThe play:\n{transcript.story()}") from None
+
+
+# -- playing again ----------------------------------------------------------------------------------------------------
+
+
+def halves(data: bytes) -> Iterable[bytes]:
+    """Two pieces."""
+    middle = len(data) // 2
+    return data[:middle], data[middle:]
+
+
+def crumbs(data: bytes) -> Iterable[bytes]:
+    """Single bytes, for as long as that is quick."""
+    size = max(1, len(data) // 512)
+    return (data[place : place + size] for place in range(0, len(data), size))
+
+
+def whole(data: bytes) -> Iterable[bytes]:
+    """As it was."""
+    return (data,)
+
+
+def replay(
+    transcript: Transcript, *, pieces: Callable[[bytes], Iterable[bytes]] = whole, late_words: bool = False
+) -> Transcript:
+    """The same story told to a fresh machine."""
+    again = Transcript(transcript.plan, transcript.began)
+    closed = [1000]
+    for turn in transcript.turns:
+        cause = turn.cause
+        if isinstance(cause, Started):
+            again.start(turn.at)
+        elif isinstance(cause, Expired):
+            again.expire(turn.at)
+        elif isinstance(cause, inputs.UpstreamBytes):
+            for piece in pieces(cause.data):
+                again.give(inputs.UpstreamBytes(cause.attempt, piece), turn.at)
+        else:
+            again.give(cause, turn.at)
+        closed += [command.attempt for command in turn.commands if isinstance(command, Close)]
+        if late_words:
+            for word in (word for attempt in closed for word in words(attempt)):
+                answered = again.give(word, turn.at)
+                assert not answered, f"{short(word)} was answered with {short(answered)}"
+    return again
+
+
+def words(attempt: int) -> Iterable[inputs.Input]:
+    """Everything that an attempt can say."""
+    yield inputs.UpstreamOpened(attempt)
+    yield inputs.UpstreamHead(attempt, 500, frames.JSON)
+    yield inputs.UpstreamBytes(attempt, frames.chunk("late") + frames.usage(7, 7) + frames.finish() + frames.DONE)
+    yield inputs.UpstreamFailed(attempt, "late")
+    yield inputs.UpstreamFailed(attempt, "late", stale=True)
+    yield inputs.UpstreamEnded(attempt, clean=True)
+
+
+def normal(transcript: Transcript, *, cut: bool = False) -> list[tuple[float, object]]:
+    """Commands with instants, in a form to compare: Sends at one instant joined, Record as its account. With
+    ``cut`` without what rightly depends on the pieces: the bytes that came behind an ending, and blank lines."""
+    found: list[tuple[float, object]] = []
+    for at, command in transcript.said():
+        last: object = found[-1][1] if found else None
+        if isinstance(command, Send) and isinstance(last, Send) and found[-1][0] == at:
+            found[-1] = at, Send(last.data + command.data)
+        elif isinstance(command, Record):
+            found.append((at, comparable(command.summary, cut=cut)))
+        else:
+            found.append((at, command))
+    return found
+
+
+def comparable(account: Summary, *, cut: bool) -> dict[str, object]:
+    """An account, field by field."""
+    fields: dict[str, object] = msgspec.to_builtins(account)
+    if cut:
+        del fields["frames_in"], fields["bytes_in"]
+    return fields
+
+
+# -- reading what the client got --------------------------------------------------------------------------------------
+
+
+def payloads(transcript: Transcript) -> list[bytes]:
+    """The data of the events in the client's body."""
+    found = [parse(frame).data for frame in SSEFramer().feed(transcript.body)]
+    return [data for data in found if data is not None]
+
+
+def error_frames(transcript: Transcript) -> list[dict[str, object]]:
+    """Penstock's own error frames in the client's body: they name the stream. None may have choices."""
+    found = []
+    for data in payloads(transcript):
+        body = json.loads(data) if data.startswith(b'{"error"') else None
+        if body is not None and body["error"].get("stream") == transcript.plan.stream:
+            assert "choices" not in body, "an error frame with choices"
+            found.append(body["error"])
+    return found
+
+
+def without_keepalives(transcript: Transcript) -> bytes:
+    """The client's body without what deadlines wrote into it to keep the connection alive."""
+    keepalive = Send(transcript.plan.client.keepalive())
+    kept: list[Command] = []
+    for turn in transcript.turns:
+        kept += [c for c in turn.commands if not (isinstance(turn.cause, Expired) and c == keepalive)]
+    return b"".join(command.data for command in kept if isinstance(command, Send))
+
+
+def served_by(transcript: Transcript) -> Reading | None:
+    """The last attempt, read again."""
+    read = readings(transcript)
+    return read[-1] if read else None
+
+
+def differing(one: bytes, other: bytes) -> str:
+    """Where two byte strings part."""
+    place = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return f"at byte {place} {one[place : place + 60]!r} is not {other[place : place + 60]!r}"
+
+
+def first_difference(one: list[tuple[float, object]], other: list[tuple[float, object]]) -> str:
+    """Where two stories part."""
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            return f"{short(a, 600)} is not {short(b, 600)}"
+    return f"{len(one)} commands are not {len(other)}: {short((one + other)[min(len(one), len(other))], 600)}"

@@ -1,0 +1,155 @@
+"""What the provider said on each attempt, read again from a transcript: the second opinion that laws compare with.
+
+It shares framing and decoding with the machine, but none of its course: what follows from an event is for the laws.
+"""
+
+from __future__ import annotations
+
+from penstock.errors import FrameTooLarge
+from penstock.events import EndMarker, ErrorReport, Event, Finish, Malformed, UsageReport
+from penstock.stream.attempt import Attempt, Body
+from penstock.stream.commands import Close, Open
+from penstock.stream.inputs import UpstreamBytes, UpstreamEnded, UpstreamHead
+from penstock.stream.plan import Plan
+from penstock.testing.transcript import Transcript
+from penstock.usage import Usage
+
+
+class Reading:
+    """One attempt. It is read until the provider's own ending or until it was closed."""
+
+    def __init__(self, plan: Plan, number: int, target: int, limit: int):
+        self._plan = plan
+        self._attempt = Attempt(number, target, "", plan.decoder(target), limit, now=0.0)
+        self.number = number
+        self.tokens: list[float] = []
+        """The instants of the token events."""
+        self.handed_on: list[bytes] = []
+        """What a client that is served from this attempt is to get, from the first frame to the provider's ending."""
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.malformed = 0
+        self.frames = 0
+        self.size = 0
+        self.marked = False
+        """The end marker came, and the answer was complete then."""
+        self.over = False
+        """An ending came: an error, a marker too early, a frame that is too large."""
+        self.too_large = False
+        self.ended: bool | None = None
+        """The body's end: clean or not; None when it was not seen."""
+
+    @property
+    def document(self) -> bool:
+        """The body is no stream: one document, or the body of an HTTP error."""
+        return self._attempt.body in (Body.WHOLE, Body.ERROR)
+
+    @property
+    def finished(self) -> bool:
+        """Every choice has its finish, and no error came."""
+        return self._attempt.decoder.finished and not self.over
+
+    def complete(self) -> bool:
+        """The provider has said that its answer is whole."""
+        if self.document:
+            return self._attempt.body is Body.WHOLE and self.ended is True and not self.over
+        return self.marked or self.finished
+
+    def head(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Status and headers came."""
+        self._attempt.head(status, headers)
+
+    def feed(self, at: float, data: bytes) -> None:
+        """Bytes of the body came."""
+        self.size += len(data)
+        if self.over:
+            return
+        try:
+            frames, too_large = self._attempt.receive(data), False
+        except FrameTooLarge:
+            frames, too_large = [], True
+        self._read(at, frames)
+        if too_large or (self.document and len(self._attempt.collected) > self._plan.delivery.max_frame):
+            self.over = self.too_large = True
+
+    def end(self, at: float, *, clean: bool) -> None:
+        """The body ended."""
+        self.ended = clean
+        if self.over or self.marked:
+            return
+        if self._attempt.body is Body.WHOLE and clean:
+            whole = self._attempt.whole()
+            if isinstance(whole, list):
+                self._read(at, whole)
+            else:
+                self.over = True
+        elif not self.document:
+            self._frame(at, *self._attempt.decoder.close(self._attempt.rest()))
+
+    def _read(self, at: float, frames: list[bytes]) -> None:
+        for frame in frames:
+            self.frames += 1
+            self._frame(at, *self._attempt.decoder.decode(frame))
+            if self.over:
+                return
+
+    def _frame(self, at: float, frame: bytes | None, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if event.token:
+                self.tokens.append(at)
+            elif isinstance(event, UsageReport):
+                self.usage = (self.usage or Usage()).overwritten_by(event.usage)
+            elif isinstance(event, Finish):
+                self.finish = self.finish or event.reason
+            elif self.marked:
+                continue
+            elif isinstance(event, ErrorReport):
+                self.over = True
+                return
+            elif isinstance(event, EndMarker):
+                self._mark(frame)
+                return
+            elif isinstance(event, Malformed):
+                self._misfit()
+                return
+        if frame is not None and not self.marked:
+            self.handed_on.append(frame)
+
+    def _mark(self, frame: bytes | None) -> None:
+        decoder = self._attempt.decoder
+        if decoder.incomplete(clean=True) is None and (self.tokens or decoder.empty_is_right):
+            self.marked = True
+            if frame is not None:
+                self.handed_on.append(frame)
+        else:
+            self.over = True
+
+    def _misfit(self) -> None:
+        self.malformed += 1
+        if self._plan.delivery.malformed == "fail":
+            self.over = True
+        elif self.tokens:
+            self.handed_on.append(self._plan.client.skipped())
+
+
+def readings(transcript: Transcript) -> list[Reading]:
+    """Every attempt of a transcript, read up to its close."""
+    found: list[Reading] = []
+    current: Reading | None = None
+    for turn in transcript.turns:
+        cause = turn.cause
+        if current is not None:
+            if isinstance(cause, UpstreamBytes) and cause.attempt == current.number:
+                current.feed(turn.at, cause.data)
+            elif isinstance(cause, UpstreamHead) and cause.attempt == current.number:
+                current.head(cause.status, cause.headers)
+            elif isinstance(cause, UpstreamEnded) and cause.attempt == current.number:
+                current.end(turn.at, clean=cause.clean)
+        for command in turn.commands:
+            if isinstance(command, Close):
+                current = None
+            elif isinstance(command, Open):
+                plan = transcript.plan
+                current = Reading(plan, command.attempt, command.target, plan.delivery.max_frame)
+                found.append(current)
+    return found

@@ -1,0 +1,161 @@
+"""One HTTP/1.1 connection to a provider, used for one exchange after another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal, cast
+
+import httptools
+
+from penstock.ports import Listener
+from penstock.upstream.proxy import Proxy
+
+Phase = Literal["idle", "sent", "answering", "answered", "closed"]
+
+
+class Connection(asyncio.Protocol):
+    """Pushes what the provider sends to the listener of the exchange that is under way."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._listener: Listener | None = None
+        self._parser: Any = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._until_eof = False
+        self._reusable = False
+        self._paused = False
+        self._exchanges = 0
+        self.phase: Phase = "idle"
+        self.on_lost: Any = None
+        """Called when the connection ends while it is idle."""
+        self.proxy: Proxy | None = None
+        """The plain-HTTP proxy that requests must be addressed to."""
+        self.idle_since = 0.0
+
+    # -- for the exchange -----------------------------------------------------------------------------------------
+
+    def send(self, request: bytes, listener: Listener) -> None:
+        """Begin an exchange."""
+        assert self._transport is not None
+        self._listener = listener
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchanges += 1
+        self.phase = "sent"
+        self._transport.write(request)
+
+    @property
+    def usable(self) -> bool:
+        """An exchange may begin."""
+        return self.phase == "idle" and self._transport is not None and not self._transport.is_closing()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def release(self) -> bool:
+        """The exchange is over for the client's side. True: the connection is idle again and whole."""
+        self._listener = None
+        self._parser = None
+        self._pieces = []
+        if self.phase == "answered" and self._reusable and self._transport and not self._transport.is_closing():
+            self.resume()
+            self.phase = "idle"
+            return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        """Cut the connection now, whatever is on its way."""
+        self._listener = None
+        self.phase = "closed"
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not asserted: uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._listener is None:
+            # Nobody asked: an idle connection that talks is not to be trusted with a request.
+            self.abort()
+            self._gone()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._reusable = False
+            if self._listener is not None:
+                self._finish(clean=False, reason=f"no valid HTTP: {error}")
+            return
+        if self._pieces:
+            self._flush()
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        phase, listener = self.phase, self._listener
+        self.phase = "closed"
+        reason = str(exc) if exc else "connection closed by the provider"
+        if listener is None:
+            self._gone()
+        elif phase == "sent" and self._exchanges > 1:
+            self._listener = None
+            listener.failed(reason, True)
+        elif phase in ("sent", "answering"):
+            self._finish(clean=self._until_eof and exc is None, reason=reason)
+
+    def _gone(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost(self)
+
+    # -- httptools ------------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        if status < 200 or self._listener is None:
+            return
+        self.phase = "answering"
+        names = {name for name, _ in headers}
+        self._until_eof = status not in (204, 304) and not names & {b"content-length", b"transfer-encoding"}
+        self._reusable = self._parser.should_keep_alive() and not self._until_eof
+        self._listener.head(status, tuple(headers))
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.phase == "answering":
+            self._flush()
+            if self._listener is not None:
+                self._finish(clean=True, reason="")
+
+    def _flush(self) -> None:
+        pieces = self._pieces
+        if pieces and self._listener is not None:
+            self._pieces = []
+            self._listener.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _finish(self, *, clean: bool, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        if self.phase != "closed":
+            self.phase = "answered"
+        self._reusable = self._reusable and clean
+        if listener is not None:
+            listener.ended(clean, reason)

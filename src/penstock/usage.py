@@ -1,0 +1,27 @@
+"""Token usage as a provider reported it. Kinds are disjoint; totals are derived (wire-formats.md §9.3)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens. ``None`` means: the provider did not say. ``cost`` is the provider's own figure in US dollars."""
+
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cost: float | None = None
+
+    def overwritten_by(self, later: Usage) -> Usage:
+        """Field by field the latest value that is known. Reports are cumulative: they replace, they never add."""
+        return Usage(
+            input=self.input if later.input is None else later.input,
+            output=self.output if later.output is None else later.output,
+            reasoning=self.reasoning if later.reasoning is None else later.reasoning,
+            cache_read=self.cache_read if later.cache_read is None else later.cache_read,
+            cache_write=self.cache_write if later.cache_write is None else later.cache_write,
+            cost=self.cost if later.cost is None else later.cost,
+        )

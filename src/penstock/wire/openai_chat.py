@@ -1,0 +1,388 @@
+"""openai-chat, upstream side: frames of a provider to events (wire-formats.md §2).
+
+The decoder reads a copy. It hands the frame's own bytes on, except where the bytes would lie to a client or break
+one; every such mending is listed at `ChatDecoder.decode`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.events import (
+    EndMarker,
+    ErrorReport,
+    Event,
+    Finish,
+    Heartbeat,
+    Malformed,
+    Media,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolArguments,
+    UsageReport,
+)
+from penstock.framing import sse
+from penstock.usage import Usage
+from penstock.wire import json
+from penstock.wire.openai_errors import error_report
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: Any = 0
+    delta: _Delta | None = None
+    text: Any = None
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    id: Any = ""
+    model: Any = ""
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    x_groq: Any = None
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+_HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
+_OPAQUE: tuple[Event, ...] = (Opaque(),)
+_END: tuple[Event, ...] = (EndMarker(),)
+# Finishes after which an answer without any output is nothing to repair: there was no room or no permission for it.
+_EMPTY_IS_RIGHT = frozenset({"length", "content_filter", "max_tokens"})
+
+Decoded = tuple[bytes | None, tuple[Event, ...]]
+
+
+class ChatDecoder:
+    """Turns the frames of one answer into events and remembers what completeness needs.
+
+    ``expose_usage``: the client asked for the usage frame. ``pin_identity``: see `Delivery.pin_identity`.
+    """
+
+    def __init__(self, *, expose_usage: bool = True, pin_identity: bool = False):
+        self._expose_usage = expose_usage
+        self._identity: dict[str, Any] | None = {} if pin_identity else None
+        self._started = False
+        self._seen: set[int] = set()
+        self._finishes: dict[int, str] = {}
+        self._calls: dict[tuple[int, Any], int] = {}
+        self._ids_sent = False
+        self.marked = False
+        """The end marker came."""
+        self.failed = False
+        """The provider reported an error: nothing that follows makes the answer complete."""
+        self.reported_output = False
+        """The provider reported output tokens, seen or not."""
+
+    def decode(self, frame: bytes) -> Decoded:
+        """The bytes to hand on (None: nothing) and the events of one frame. Mended are, and only are:
+
+        * the usage frame (``choices: []``), where the client did not ask for usage (F4, H5);
+        * a second finish of a choice that contradicts the first or says nothing new (D10);
+        * blocks with ``id``, ``retry`` or ``event`` but no data, and empty data, on which SDKs die (E6);
+        * comments once the stream carried ``id`` (E6); * ids, with ``pin_identity`` (F6).
+        """
+        payload = sse.payload(frame)
+        if payload is None:
+            block = sse.parse(frame)
+            if block.data is None:
+                return self._dataless(frame, block)
+            self._ids_sent = self._ids_sent or block.id is not None
+            payload = block.data
+            if not payload:
+                return None, _HEARTBEAT
+        if payload.startswith(b"[DONE]"):
+            self.marked = True
+            # The LF of its last CRLF may come too late for a client whose stream ends here.
+            return frame + b"\n" if frame.endswith(b"\r\n\r") else frame, _END
+        try:
+            chunk = json.decode_as(_CHUNK, _Chunk, payload)
+        except msgspec.ValidationError:
+            return self._misfit(frame, payload)
+        except ValueError:
+            return None, (Malformed("its data is not JSON"),)
+        if chunk.error or chunk.x_groq is not None:
+            report = error_report(json.loads(payload))
+            if report is not None:
+                self.failed = True
+                return frame, (report,)
+        return self._chunk(frame, payload, chunk)
+
+    def _dataless(self, frame: bytes, block: sse.Block) -> Decoded:
+        for name, value in block.unknown:
+            report = _error_in_text(value if name == b"error" else frame)
+            if report is not None:
+                self.failed = True
+                return frame, (report,)
+        if block.unknown:
+            return frame, _OPAQUE
+        if block.event is not None or block.id is not None or block.retry is not None:
+            return None, _OPAQUE
+        if block.comment:
+            return (None if self._ids_sent else frame), _HEARTBEAT
+        return frame, ()
+
+    def _misfit(self, frame: bytes, payload: bytes) -> Decoded:
+        body = json.loads(payload)
+        if not isinstance(body, dict):
+            return None, (Malformed("its data is JSON but no object"),)
+        report = error_report(body)
+        if report is None:
+            return frame, _OPAQUE
+        self.failed = True
+        return frame, (report,)
+
+    def _chunk(self, frame: bytes, payload: bytes, chunk: _Chunk) -> Decoded:
+        events: list[Event] = []
+        bytes_on: bytes | None = frame
+        if not self._started and (chunk.id or chunk.model):
+            self._started = True
+            events.append(Start(_string(chunk.id), _string(chunk.model)))
+        choices = chunk.choices
+        if choices:
+            for choice in choices:
+                self._choice(choice, events)
+        if chunk.usage is not None or chunk.x_groq is not None:
+            bytes_on = self._usage(frame, chunk, events)
+        if len(self._finishes) and any(type(event) is Finish and event.again for event in events):
+            bytes_on = self._without_repeated_finish(frame, payload, events)
+        if self._identity is not None and bytes_on is not None:
+            bytes_on = self._pinned(bytes_on)
+        return bytes_on, tuple(events) if events else _OPAQUE
+
+    def _choice(self, choice: _Choice, events: list[Event]) -> None:
+        before = len(events)
+        index = choice.index if type(choice.index) is int else 0
+        delta = choice.delta
+        if delta is not None:
+            content = delta.content
+            if content:
+                if type(content) is str:
+                    events.append(Text(content, index))
+                else:
+                    _content_parts(content, index, events)
+            reasoning = delta.reasoning_content or delta.reasoning
+            if reasoning:
+                events.append(Reasoning(_string(reasoning), index))
+            if delta.refusal:
+                events.append(Refusal(_string(delta.refusal), index))
+            if delta.tool_calls or delta.function_call:
+                self._tools(delta, index, events)
+            if delta.audio:
+                _audio(delta.audio, index, events)
+        elif choice.text:
+            events.append(Text(_string(choice.text), index))
+        if len(events) > before:
+            self._seen.add(index)
+        if choice.finish_reason:
+            self._finish(index, _string(choice.finish_reason), delta, events)
+
+    def _finish(self, index: int, reason: str, delta: _Delta | None, events: list[Event]) -> None:
+        first = self._finishes.get(index)
+        if first is None:
+            self._finishes[index] = reason
+            self._seen.add(index)
+            events.append(Finish(reason, index))
+        elif first != reason or delta == _Delta():
+            events.append(Finish(reason, index, again=True))
+
+    def _tools(self, delta: _Delta, index: int, events: list[Event]) -> None:
+        for call in delta.tool_calls if isinstance(delta.tool_calls, list) else ():
+            if not isinstance(call, dict):
+                continue
+            function = call.get("function")
+            function = function if isinstance(function, dict) else {}
+            number = self._call_number(index, call)
+            name, arguments = function.get("name"), function.get("arguments")
+            if call.get("id") or name or arguments:
+                fragment = arguments if isinstance(arguments, str) else json.dumps(arguments or "").decode()
+                events.append(ToolArguments(number, _string(call.get("id")), _string(name), fragment, index))
+        legacy = delta.function_call
+        if isinstance(legacy, dict) and (legacy.get("name") or legacy.get("arguments")):
+            events.append(ToolArguments(0, "", _string(legacy.get("name")), _string(legacy.get("arguments")), index))
+
+    def _call_number(self, choice: int, call: dict[str, Any]) -> int:
+        """The ordinal of a tool call within its choice: by index, else by id, else the call that is open."""
+        calls = self._calls
+        key = call.get("index")
+        if type(key) is not int:
+            key = call.get("id") or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
+        return calls.setdefault((choice, key), sum(1 for k in calls if k[0] == choice))
+
+    def _usage(self, frame: bytes, chunk: _Chunk, events: list[Event]) -> bytes | None:
+        raw = chunk.usage
+        if not isinstance(raw, dict) and isinstance(chunk.x_groq, dict):
+            raw = chunk.x_groq.get("usage")
+        if not isinstance(raw, dict):
+            return frame
+        usage = read_usage(raw)
+        alone = not chunk.choices
+        events.append(UsageReport(usage, alone))
+        if usage.output or usage.reasoning:
+            self.reported_output = True
+        return None if alone and not self._expose_usage else frame
+
+    def _without_repeated_finish(self, frame: bytes, payload: bytes, events: list[Event]) -> bytes | None:
+        again = {event.choice for event in events if type(event) is Finish and event.again}
+        if all(type(event) is Finish for event in events):
+            return None
+        body = json.loads(payload)
+        for choice in body["choices"]:
+            if choice.get("index", 0) in again:
+                choice["finish_reason"] = None
+        return b"data: " + json.dumps(body) + b"\n\n"
+
+    def _pinned(self, frame: bytes) -> bytes:
+        identity = self._identity
+        data = sse.parse(frame).data
+        if identity is None or not data:
+            return frame
+        body = json.loads(data)
+        changed = False
+        for name in ("id", "created", "model"):
+            if body.get(name):
+                first = identity.setdefault(name, body[name])
+                changed = changed or body[name] != first
+                body[name] = first
+        return b"data: " + json.dumps(body) + b"\n\n" if changed else frame
+
+    def close(self, rest: bytes) -> Decoded:
+        """The end of the stream with ``rest``, the bytes of a block without its blank line.
+
+        A block that is whole but for the blank line counts (E10) and is handed on; where it is output, with the
+        blank line, without which clients would drop it. Anything else is half a frame and is not handed on (D5).
+        """
+        if not rest.strip():
+            return rest or None, ()
+        block = sse.parse(rest)
+        report = None if block.data is not None else _error_in_text(rest)
+        if report is not None:
+            self.failed = True
+            return rest, (report,)
+        if block.data is None or not (block.data.startswith(b"[DONE]") or _is_json(block.data)):
+            return None, (Malformed("the stream ends inside a frame"),)
+        bytes_on, events = self.decode(rest)
+        if bytes_on is None or events == _END:
+            return bytes_on, events
+        return rest.rstrip(b"\r\n") + b"\n\n", events
+
+    def incomplete(self, *, clean: bool) -> str | None:
+        """Why the answer is not complete at this end of the stream, or None when it is (wire-formats.md §9.4).
+
+        Complete: the end marker came and no error; or every choice seen has finished and the connection ended
+        cleanly. The marker alone is enough: some dialects never name a finish, or one for several choices.
+        """
+        if self.failed:
+            return "the provider reported an error"
+        if self.marked:
+            return None
+        if not self.finished:
+            return "the stream ended before the answer was finished"
+        return None if clean else "the connection broke before the end marker"
+
+    def oddities(self) -> list[str]:
+        """What was tolerated in a complete answer: words for its log line."""
+        odd = []
+        if not self.marked:
+            odd.append("no_end_marker")
+        if not self.finished:
+            odd.append("unfinished_choice")
+        return odd
+
+    @property
+    def finished(self) -> bool:
+        """Every choice seen has its finish."""
+        return bool(self._finishes) and self._seen <= self._finishes.keys()
+
+    @property
+    def empty_is_right(self) -> bool:
+        """An answer without output is what the provider meant: it says so by its finish or by its usage."""
+        return self.reported_output or any(reason in _EMPTY_IS_RIGHT for reason in self._finishes.values())
+
+
+def _content_parts(parts: Any, index: int, events: list[Event]) -> None:
+    """Mistral's list form of ``content``: text and thinking parts."""
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "thinking":
+            pieces = part.get("thinking")
+            text = "".join(_string(p.get("text")) for p in pieces if isinstance(p, dict)) if pieces else ""
+            if text:
+                events.append(Reasoning(text, index))
+        elif part.get("text"):
+            events.append(Text(_string(part["text"]), index))
+
+
+def _audio(audio: Any, index: int, events: list[Event]) -> None:
+    if isinstance(audio, dict) and (audio.get("data") or audio.get("transcript")):
+        events.append(Media(_string(audio.get("transcript")), index))
+
+
+def _string(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if type(value) is str else str(value)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _error_in_text(text: bytes) -> ErrorReport | None:
+    """An error written into the stream without a ``data`` field: llama.cpp's ``error: {…}``, Gemini's bare JSON."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    return error_report(body) or error_report({"error": body.get("detail")})
+
+
+def read_usage(raw: dict[str, Any]) -> Usage:
+    """Usage of any dialect in canonical, disjoint kinds (wire-formats.md §9.3)."""
+    prompt, completion = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
+    prompt_details = raw.get("prompt_tokens_details")
+    prompt_details = prompt_details if isinstance(prompt_details, dict) else {}
+    output_details = raw.get("completion_tokens_details")
+    output_details = output_details if isinstance(output_details, dict) else {}
+    cached = _count(prompt_details.get("cached_tokens"))
+    if cached is None:
+        cached = _count(raw.get("prompt_cache_hit_tokens"))
+    written = _count(prompt_details.get("cache_write_tokens"))
+    reasoning = _count(output_details.get("reasoning_tokens"))
+    total = _count(raw.get("total_tokens"))
+    # xAI leaves reasoning out of completion_tokens; the total tells which it is.
+    apart = bool(reasoning) and total is not None and (prompt or 0) + (completion or 0) + (reasoning or 0) == total
+    visible = completion
+    if completion is not None and reasoning and not apart:
+        visible = max(0, completion - reasoning)
+    uncached = None if prompt is None else max(0, prompt - (cached or 0) - (written or 0))
+    cost = raw.get("cost")
+    return Usage(uncached, visible, reasoning, cached, written, cost if isinstance(cost, float | int) else None)
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value)

@@ -1,0 +1,90 @@
+"""``penstock check``, from outside."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from penstock.cli.check import check_command
+from penstock.config import load
+
+GOOD = """\
+providers:
+  a: {wire: openai-chat, base_url: https://a.example/v1, api_key: ${SECRET}}
+  b: {wire: openai-chat, base_url: https://b.example}
+routes:
+  x: {targets: [a/x]}
+  y: {targets: [b/y]}
+  "*": {targets: [a/*]}
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET", "sk-very-secret")
+
+    def run(text: str | bytes | None, *arguments: str):
+        if text is not None:
+            (tmp_path / "penstock.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
+        return CliRunner().invoke(check_command, list(arguments))
+
+    return run
+
+
+def test_good(check):
+    result = check(GOOD)
+    assert (result.exit_code, result.stdout) == (0, "penstock.yaml: 2 providers, 3 routes, no problems\n")
+    assert result.stderr == (
+        "penstock.yaml: warning: providers.b.base_url: the address has no path; "
+        "most providers of this wire want one that ends in /v1\n"
+    )
+
+
+def test_one_of_each(check):
+    text = "providers: {a: {wire: openai-chat, base_url: https://a/v1}}\nroutes: {x: {targets: [a/x]}}\n"
+    assert check(text).stdout == "penstock.yaml: 1 provider, 1 route, no problems\n"
+    assert check(b"\xef\xbb\xbf" + text.encode()).exit_code == 0
+
+
+def test_show(check):
+    result = check(GOOD, "--show", "-c", "penstock.yaml")
+    assert result.exit_code == 0
+    assert "sk-very-secret" not in result.output
+    assert [route.name for route in load(result.stdout, {}).routes] == ["x", "y", "*"]
+
+
+def test_problems(check):
+    result = check(GOOD + "server: {port: x}\nrouts: {}\nkeys: 5\n")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:-1]] == [
+        ["penstock.yaml:8", "server.port"],
+        ["penstock.yaml:9", "routs"],
+        ["penstock.yaml:10", "keys"],
+    ]
+    assert lines[-1] == "3 problems; nothing was started"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "line"),
+    [
+        (None, (), "penstock.yaml: no such file; write one (see penstock.example.yaml), or start `penstock demo`"),
+        (None, ("--config", "a/b.yaml"), "a/b.yaml: no such file; "),
+        (None, ("-c", "."), ".: cannot be read: "),
+        (None, ("-c", "\0"), "cannot be read: "),
+        (b"a: 1\nb: \xff\n", (), "penstock.yaml:2: not UTF-8 text"),
+        (
+            GOOD.replace("https://b.example", "https://b.example/v1, ca: none.pem"),
+            (),
+            'penstock.yaml: providers.b.ca: found "none.pem"; allowed: the path of a PEM file that can be read',
+        ),
+    ],
+)
+def test_files_that_cannot_be_used(check, text, arguments, line):
+    result = check(text, *arguments)
+    first, *rest = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert line in first
+    assert rest in ([], ["1 problem; nothing was started"])

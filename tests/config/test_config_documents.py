@@ -1,0 +1,53 @@
+"""The documentation's configurations load, and its tables name every key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from penstock.config import load
+from penstock.config.access import KEYS
+from penstock.config.loader import TOP
+from penstock.config.policies import DEADLINES, DELIVERY
+from penstock.config.policies import KEYS as POLICY
+from penstock.config.providers import KEYS as PROVIDER
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLE = (ROOT / "penstock.example.yaml").read_text("utf-8")
+
+
+class Anything(dict[str, str]):
+    """An environment in which every variable that names a credential is set."""
+
+    def get(self, name, default=None):
+        return f"a-value-of-{name}" if name.endswith("_KEY") else default
+
+
+@pytest.mark.parametrize("text", [*BLOCKS, EXAMPLE])
+def test_it_loads(text):
+    assert load(text, Anything()).warnings == ()
+
+
+def test_there_are_blocks():
+    assert len(BLOCKS) >= 5
+
+
+def test_the_example_holds_the_defaults():
+    config = load(EXAMPLE, Anything())
+    bare = load(
+        "providers: {openai: {wire: openai-chat, base_url: 'https://api.openai.com/v1'}}\n"
+        "routes: {'*': {targets: [openai/*]}}",
+        {},
+    )
+    assert config.server == bare.server
+    assert config.telemetry == bare.telemetry
+    assert config.routes[-1] == bare.routes[0]
+
+
+@pytest.mark.parametrize("key", sorted({*TOP, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER}))
+def test_every_key_is_explained(key):
+    assert f"`{key}" in PAGE
