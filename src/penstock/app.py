@@ -10,7 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -166,11 +167,16 @@ def set_up_logging(gateway: Gateway) -> None:
 
 
 def run(gateway: Gateway, sock: socket.socket) -> None:
-    """Serve on a loop of its own, uvloop where there is one."""
+    """Serve until a signal ends it."""
     set_up_logging(gateway)
+    run_loop(serve(gateway, sock))
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run on a loop of its own, uvloop where there is one."""
     if sys.platform == "win32":
-        asyncio.run(serve(gateway, sock))
+        asyncio.run(main)
     else:
         import uvloop
 
-        uvloop.run(serve(gateway, sock))
+        uvloop.run(main)

@@ -24,11 +24,12 @@ class BadRequest(PenstockError):
 
 
 class FrameTooLarge(PenstockError):
-    """A frame grew over the configured cap before it ended."""
+    """A frame grew over the configured cap before it ended. ``frames`` came whole before it, by the same feed."""
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, frames: list[bytes] | None = None):
         super().__init__(f"a frame of the provider's stream is over {limit} bytes")
         self.limit = limit
+        self.frames = frames or []
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,1 @@
+"""``penstock bench``: the gateway against nginx and against no gateway, in one run on one machine."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 from typing import NoReturn
@@ -11,8 +10,8 @@ import click
 import msgspec
 
 from penstock import app
-from penstock.cli.config_file import DEFAULT, load_config_file
-from penstock.config import Config, demo_config
+from penstock.cli.config_file import DEFAULT, load_config_file, refuse
+from penstock.config import Config, ConfigError, demo_config, listen_on
 from penstock.config.values import Server
 from penstock.sim import Sim
 
@@ -25,13 +24,6 @@ from penstock.sim import Sim
 def serve_command(path: str, host: str | None, port: int | None, workers: int | None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; then the streams under way may end within server.drain."""
     config = _listening(load_config_file(path), host, port)
-    if not config.keys and not _is_loopback(config.server.host):
-        click.echo(
-            f"--host {config.server.host}: without keys the gateway is open, and then it only listens on loopback; "
-            "configure keys, or use 127.0.0.1",
-            err=True,
-        )
-        sys.exit(2)
     sock = _listen(config.server)
     click.echo(f"penstock listens on http://{_address(sock)}", err=True)
     app.run(app.Gateway(config), sock)
@@ -43,16 +35,7 @@ def serve_command(path: str, host: str | None, port: int | None, workers: int | 
 @click.option("--json", "json_log", is_flag=True, help="Log in JSON instead of for the console.")
 def demo_command(host: str, port: int, json_log: bool) -> None:
     """Run the gateway with a simulated provider: no configuration, no key."""
-    if not _is_loopback(host):
-        click.echo(f"--host {host}: the demo is open to everyone and only listens on loopback", err=True)
-        sys.exit(2)
-    asyncio.run(_demo(host, port, json_log)) if sys.platform == "win32" else _uvloop_run(host, port, json_log)
-
-
-def _uvloop_run(host: str, port: int, json_log: bool) -> None:
-    import uvloop
-
-    uvloop.run(_demo(host, port, json_log))
+    app.run_loop(_demo(host, port, json_log))
 
 
 async def _demo(host: str, port: int, json_log: bool) -> None:
@@ -82,11 +65,10 @@ Base URL for SDKs: http://{address}/v1 (any key). Metrics: http://{address}/metr
 
 
 def _listening(config: Config, host: str | None, port: int | None) -> Config:
-    server = config.server
-    server = msgspec.structs.replace(
-        server, host=server.host if host is None else host, port=server.port if port is None else port
-    )
-    return msgspec.structs.replace(config, server=server)
+    try:
+        return listen_on(config, host, port)
+    except ConfigError as error:
+        refuse(error)
 
 
 def _listen(server: Server) -> socket.socket:
@@ -104,7 +86,3 @@ def _fail(message: str) -> NoReturn:
 def _address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

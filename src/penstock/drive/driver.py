@@ -7,6 +7,8 @@ timer a stream: when it fires early, because the deadline has moved on since, it
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -14,6 +16,8 @@ from penstock.outcome import Outcome
 from penstock.ports import Dialer, Exchange, Recorder, Sink
 from penstock.stream import commands, inputs
 from penstock.stream.machine import Stream
+
+logger = logging.getLogger("penstock.drive")
 
 
 class Driver:
@@ -84,8 +88,11 @@ class Driver:
     def start(self) -> None:
         """Begin."""
         self._busy = True
-        self._carry(self._machine.start(self._now()))
-        self._release()
+        try:
+            self._carry(self._machine.start(self._now()))
+            self._release()
+        except Exception:
+            self._crash()
 
     def feed(self, happened: inputs.Input) -> None:
         """Something happened now. From within a command it waits until that is carried out."""
@@ -93,8 +100,11 @@ class Driver:
             self._waiting.append(happened)
             return
         self._busy = True
-        self._carry(self._machine.receive(happened, self._now()))
-        self._release()
+        try:
+            self._carry(self._machine.receive(happened, self._now()))
+            self._release()
+        except Exception:
+            self._crash()
 
     def _release(self) -> None:
         waiting = self._waiting
@@ -111,6 +121,40 @@ class Driver:
                 self._sink.write(command.data)
             else:
                 self._carriers[type(command)](command)
+
+    def _crash(self) -> None:
+        """A fault of Penstock's own. It ends this stream, as ``crashed``, and never reaches the caller: that is a
+        callback of a socket, and other streams may be behind it."""
+        logger.exception("stream %s has crashed", self.stream)
+        self._waiting.clear()
+        whole = False
+        with contextlib.suppress(Exception):
+            todo = self._machine.crash(self._now())
+            whole = True
+            for command in todo:
+                if type(command) is commands.Close and command.attempt not in self._exchanges:
+                    continue
+                try:
+                    self._carry([command])
+                except Exception:
+                    # What broke may break again; the rest is to be carried out all the same.
+                    whole = False
+        for exchange in self._exchanges.values():
+            with contextlib.suppress(Exception):
+                exchange.close(reuse=False)
+        self._exchanges.clear()
+        if not whole:
+            with contextlib.suppress(Exception):
+                self._sink.end(abort=True)
+        if self.outcome is None:
+            account = self._machine.account
+            account.outcome = Outcome.CRASHED
+            self._recorder.record(account)
+            self._done(commands.Done(Outcome.CRASHED))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._busy = False
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -132,9 +176,12 @@ class Driver:
         self._timer = None
         self._timer_at = float("inf")
         self._busy = True
-        self._carry(self._machine.expire(self._now()))
-        self._epoch = -1
-        self._release()
+        try:
+            self._carry(self._machine.expire(self._now()))
+            self._epoch = -1
+            self._release()
+        except Exception:
+            self._crash()
 
     # -- commands -------------------------------------------------------------------------------------------------
 

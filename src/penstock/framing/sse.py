@@ -3,9 +3,9 @@
 A *frame* is the verbatim bytes of one block with its blank line, so that the frames joined are the stream. Only LF,
 CRLF and CR end a line; U+2028 and its kin are ordinary data because nothing is decoded here.
 
-A CR ends its line at once: a block that ends in CR CR or CRLF CR is whole before the next byte is known. When that
-byte turns out to be the LF of a CRLF it comes as a frame of its own, a lone ``\\n``, which means nothing but must not
-be lost from the bytes.
+A blank line is waited for to its last byte: LF CR and CRLF CR may be half of a CRLF, whose LF belongs to the frame.
+Only after CR CR nothing is waited for, since a stream of lone CRs never sends more. Should an LF follow after all it
+comes as a frame of its own, a lone ``\\n``, which means nothing but must not be lost from the bytes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import msgspec
 from penstock.errors import FrameTooLarge
 
 _BOM = b"\xef\xbb\xbf"
-# The end of a line, then at once another one. The second alternative order makes CRLF one line end.
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+# The end of a line, then at once another one. The order of alternatives makes CRLF one line end.
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r(?!\n)(?:\r\n|\n|\r)")
 
 
 class SSEFramer:
@@ -27,7 +27,7 @@ class SSEFramer:
     A leading byte order mark is dropped: it belongs to the encoding, and clients lose the first event over it.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_limit", "_scanned", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_limit", "_plain", "_scanned", "_started")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):
         self._buffer = b""
@@ -35,21 +35,23 @@ class SSEFramer:
         self._limit = limit
         self._after_cr = False
         self._started = False
+        self._plain = False
+        """Nothing is pending: no block begun, no CR whose LF may come."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes, in order. Raises FrameTooLarge; the framer is then of no more use."""
-        if self._buffer or not self._started or self._after_cr or b"\r" in data:
-            return self._feed_slowly(data)
-        parts = data.split(b"\n\n")
-        rest = parts.pop()
-        if len(parts) == 1 and not rest:
-            if len(data) > self._limit:
-                raise FrameTooLarge(self._limit)
-            return [data]
-        self._buffer = rest
-        self._scanned = len(rest)
-        frames = [part + b"\n\n" for part in parts]
-        self._check(frames)
+        if self._plain and b"\r" not in data:
+            if 0 <= data.find(b"\n\n") == len(data) - 2 < self._limit - 1:
+                return [data]
+            parts = data.split(b"\n\n")
+            self._buffer = rest = parts.pop()
+            self._scanned = len(rest)
+            self._plain = not rest
+            frames = [part + b"\n\n" for part in parts]
+            self._check(frames)
+            return frames
+        frames = self._feed_slowly(data)
+        self._plain = self._started and not self._buffer and not self._after_cr
         return frames
 
     def close(self) -> bytes:
@@ -70,7 +72,7 @@ class SSEFramer:
                 return []
             self._started = True
             self._buffer = b""
-            return self.feed(head.removeprefix(_BOM))
+            data = head.removeprefix(_BOM)
         frames: list[bytes] = []
         if self._after_cr and data:
             self._after_cr = False
@@ -96,8 +98,11 @@ class SSEFramer:
         return frames
 
     def _check(self, frames: list[bytes]) -> None:
-        if len(self._buffer) > self._limit or any(len(frame) > self._limit for frame in frames):
-            raise FrameTooLarge(self._limit)
+        for place, frame in enumerate(frames):
+            if len(frame) > self._limit:
+                raise FrameTooLarge(self._limit, frames[:place])
+        if len(self._buffer) > self._limit:
+            raise FrameTooLarge(self._limit, frames)
 
 
 class Block(msgspec.Struct, gc=False):
@@ -143,8 +148,11 @@ def parse(frame: bytes) -> Block:
 
 
 def payload(frame: bytes) -> bytes | None:
-    """The data of a frame of the usual form ``data: …\\n\\n``, at low cost; None when it needs `parse`."""
-    if frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.count(b"\n") == 2 and b"\r" not in frame:
+    """What is very likely the data of a frame of the usual form ``data: …\\n\\n``, at low cost; else None.
+
+    A CR is not looked for: where the result is not what it should be (JSON), `parse` has the last word.
+    """
+    if frame[:6] == b"data: " and frame.find(b"\n") == len(frame) - 2:
         return frame[6:-2]
     return None
 

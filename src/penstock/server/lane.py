@@ -67,6 +67,8 @@ class LaneProtocol(HttpToolsProtocol):
             return None
         if self.scope.get("http_version") == "1.0":
             return None
+        # No further request can come: the connection ends with this answer.
+        cycle.keep_alive = False
         if not cycle.response_started:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif cycle.chunked_encoding:

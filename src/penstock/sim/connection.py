@@ -74,6 +74,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone()
         self._house.left(self)
+        # The parser holds its callbacks: without this the pair would wait for the garbage collector.
+        del self._parser
 
     def pause_writing(self) -> None:
         self._paused = True

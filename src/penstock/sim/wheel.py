@@ -7,7 +7,6 @@ import heapq
 import math
 from typing import Protocol
 
-
 _NEVER = 1 << 62
 
 
@@ -33,7 +32,7 @@ class Wheel:
 
     def add(self, who: Beating, when: float) -> None:
         """Have ``who`` beat at ``when`` (the loop's time, in seconds)."""
-        slot = math.ceil(when * 1000 - 1e-3)
+        slot = math.ceil(when * 1000 / 2 - 1e-3) * 2
         who.slot = slot
         bucket = self._slots.get(slot)
         if bucket is not None:
@@ -73,13 +72,15 @@ class Wheel:
         now = self._loop.time()
         due = int(now * 1000 + 0.5)
         heap = self._heap
-        while heap and heap[0] <= due:
-            slot = heapq.heappop(heap)
-            for who in self._slots.pop(slot, ()):
-                # A beat may have taken its neighbour out in the meantime.
-                if who.slot == slot:
-                    who.slot = 0
-                    who.beat(now)
-        self._armed = _NEVER
-        if heap:
-            self._arm(heap[0])
+        try:
+            while heap and heap[0] <= due:
+                slot = heapq.heappop(heap)
+                for who in self._slots.pop(slot, ()):
+                    # A beat may have taken its neighbour out in the meantime.
+                    if who.slot == slot:
+                        who.slot = 0
+                        who.beat(now)
+        finally:
+            self._armed = _NEVER
+            if heap:
+                self._arm(heap[0])

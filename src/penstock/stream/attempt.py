@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from penstock.errors import Fault
+from penstock.errors import Fault, FrameTooLarge
 from penstock.events import Event
 from penstock.framing.sse import SSEFramer
 from penstock.stream.head import header
@@ -19,6 +19,7 @@ from penstock.wire.openai_errors import error_report
 MAX_ERROR_BODY = 1 << 20
 """An error body longer than this is cut: it is for people to read."""
 
+_GZIP = b"\x1f\x8b"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -61,6 +62,7 @@ class Body(Enum):
     STREAM = "frames"
     WHOLE = "one document in place of a stream"
     ERROR = "the body of an HTTP error"
+    COMPRESSED = "bytes that nobody can read as they come"
 
 
 class Attempt:
@@ -72,6 +74,7 @@ class Attempt:
         self.name = name
         self.decoder = decoder
         self.framer = SSEFramer(limit)
+        self._limit = limit
         self.dispatched = now
         self.state = Upstream.OPENING
         self.body = Body.UNKNOWN
@@ -96,6 +99,8 @@ class Attempt:
         self.headers = headers
         if not 200 <= status < 300:
             self.body = Body.ERROR
+        elif self.coding:
+            self.body = Body.COMPRESSED
 
     def receive(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes. Raises FrameTooLarge."""
@@ -109,7 +114,17 @@ class Attempt:
                 return self.framer.feed(data)
         if self.body is Body.ERROR:
             self.collected = self.collected[:MAX_ERROR_BODY]
+        if len(self.collected) > self._limit:
+            raise FrameTooLarge(self._limit)
         return []
+
+    @property
+    def coding(self) -> str:
+        """The compression that was not undone, as far as it is known by now."""
+        named = (header(self.headers, b"content-encoding") or b"identity").decode("latin-1")
+        if named.strip().lower() not in ("", "identity"):
+            return named
+        return "gzip" if self.collected.startswith(_GZIP) else ""
 
     def hold(self, frame: bytes) -> None:
         """Keep a frame until the first token."""
@@ -143,6 +158,10 @@ class Attempt:
 
 def _sniff(start: bytes, content_type: bytes) -> Body:
     """What a body is, by its first characters; the content type only decides where they say nothing."""
+    if start[:2] == _GZIP:
+        return Body.COMPRESSED
+    if start == _GZIP[:1]:
+        return Body.UNKNOWN
     seen = start.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     if not seen:
         return Body.UNKNOWN if len(start) < 4096 else Body.STREAM

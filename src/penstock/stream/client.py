@@ -30,7 +30,7 @@ class ClientSide:
         self._fold = None if plan.request.stream else plan.client.fold()
         self._winner: Attempt | None = None
         self._last_write = now
-        self._blocked_since = 0.0
+        self.blocked_since = 0.0
         self._owes_end = False
         self.state = Client.WAITING
         self.released = False
@@ -164,7 +164,7 @@ class ClientSide:
         delivery = self._plan.delivery
         if self.state is Client.BLOCKED:
             limit = delivery.slow_client.timeout
-            return [] if limit is None else [(self._blocked_since + limit, slow)]
+            return [] if limit is None else [(self.blocked_since + limit, slow)]
         if self.ended or self._fold is not None:
             return []
         if self.state is Client.WAITING and delivery.commit_after is not None:
@@ -186,7 +186,7 @@ class ClientSide:
         if self.state is not Client.STREAMING:
             return False
         self._move(ClientStep.BLOCK)
-        self._blocked_since = now
+        self.blocked_since = now
         return True
 
     def drain(self, now: float) -> bool:
@@ -194,7 +194,7 @@ class ClientSide:
         if self.state is not Client.BLOCKED:
             return False
         self._move(ClientStep.DRAIN)
-        self._account.blocked += now - self._blocked_since
+        self._account.blocked += now - self.blocked_since
         self._last_write = now
         if self._owes_end:
             self._end()
@@ -208,6 +208,6 @@ class ClientSide:
     def close(self, now: float) -> None:
         """Close the books of this side."""
         if self.state is Client.BLOCKED:
-            self._account.blocked += now - self._blocked_since
+            self._account.blocked += now - self.blocked_since
         if self.state is not Client.CLOSED:
             self._move(ClientStep.CLOSE)

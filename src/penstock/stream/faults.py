@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from penstock.errors import Fault
@@ -11,6 +13,7 @@ from penstock.policy.failover import RETRYABLE_STATUS
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.wire import json
+from penstock.wire.openai_errors import error_report
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +25,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     headers: Headers = ()
     body: bytes | None = None
+
+    def without(self, secrets: tuple[bytes, ...]) -> Failure:
+        """The same, in words that are fit for a log: a provider may have echoed its credential."""
+        message = self.fault.message
+        for secret in secrets:
+            message = message.replace(secret.decode(), "***")
+        return msgspec.structs.replace(self, fault=msgspec.structs.replace(self.fault, message=message))
 
 
 def _own(outcome: Outcome, message: str, status: int, kind: str = "server_error") -> Failure:
@@ -80,6 +90,11 @@ def shutdown() -> Failure:
     return _own(Outcome.SHUTDOWN, message, 503)
 
 
+def crashed() -> Failure:
+    """A bug of Penstock. Its words are in the log, not here: they may hold anything."""
+    return _own(Outcome.CRASHED, "the gateway failed on a fault of its own; its log says which; try again", 500)
+
+
 def empty() -> Failure:
     """A clean end without any output."""
     return _own(Outcome.EMPTY, "the provider ended its answer without any output; try again", 502)
@@ -95,6 +110,12 @@ def upstream_cut(missing: str, reason: str) -> Failure:
 def upstream_error(message: str) -> Failure:
     """The provider sent what it may not."""
     return _own(Outcome.UPSTREAM_ERROR, message, 502)
+
+
+def compressed(coding: str) -> Failure:
+    """A body that cannot be read as it comes."""
+    message = f"the provider's answer is compressed ({coding}) though identity was asked for, and cannot be streamed"
+    return upstream_error(message)
 
 
 def reported(event: ErrorReport) -> Failure:
@@ -113,23 +134,31 @@ def document(fault: Fault) -> Failure:
 
 
 def http_error(status: int, headers: Headers, body: bytes) -> Failure:
-    """The provider answered with a status of its own. A JSON body goes on as it is, anything else is quoted."""
+    """The provider answered with a status of its own. A JSON body goes on as it is, anything else is quoted.
+
+    Behind the head of a stream the body cannot go on: there the client gets the words of the error that it holds.
+    """
     outcome = Outcome.UPSTREAM_ERROR
     shown = status if 400 <= status <= 599 else 502
-    kept = body if _is_object(body) else None
-    quoted = "" if kept else " ".join(body[:300].decode("utf-8", "replace").split())
+    said = _object(body)
+    quoted = "" if said is not None else " ".join(body[:300].decode("utf-8", "replace").split())
     message = f"the provider answered with status {status}" + (f": {quoted}" if quoted else "")
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(shown, "invalid_request_error" if shown < 500 else "server_error")
     fault = Fault(message, outcome.value, kind, shown, outcome=outcome.value)
-    return Failure(outcome=outcome, fault=fault, status=shown, headers=headers, body=kept)
+    report = error_report(said) if said else None
+    if report is not None:
+        code, kind = report.code or outcome.value, kind if report.type == "server_error" else report.type
+        fault = Fault(report.message, code, kind, shown, report.param, outcome.value, report.fields)
+    return Failure(outcome=outcome, fault=fault, status=shown, headers=headers, body=None if said is None else body)
 
 
-def _is_object(body: bytes) -> bool:
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        return isinstance(json.loads(body), dict)
+        value = json.loads(body)
     except ValueError:
-        return False
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def retry_after(failure: Failure) -> float | None:

@@ -65,6 +65,9 @@ class Stream:
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
         self._client = ClientSide(plan, self.account, self._out, now)
+        # The path of a chunk: straight from one side to the other.
+        self.put = self._client.put
+        self.flush = self._client.flush
         self._upstream = upstream = UpstreamSide(plan, self.account, self._out, self, now)
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
@@ -78,7 +81,7 @@ class Stream:
             inputs.Shutdown: self._on_shutdown,
         }
 
-    # -- the four calls -------------------------------------------------------------------------------------------
+    # -- the calls ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
         """Begin: the commands that open the first attempt."""
@@ -107,6 +110,20 @@ class Stream:
                 break
             act(now)
         return self._taken()
+
+    def crash(self, now: float) -> list[Command]:
+        """Something of Penstock's own failed, here or where commands are carried out: end as well as can be. An
+        answer that the client has whole stays what it was."""
+        if self.over:
+            return []
+        self.over = True
+        try:
+            if not self._client.ended:
+                self._outcome = None
+            self._end(faults.crashed(), now)
+            return self._taken()
+        finally:
+            self._out.clear()
 
     def _taken(self) -> list[Command]:
         out = self._out[:]
@@ -169,14 +186,8 @@ class Stream:
         if attempt.account is not None:
             attempt.account.first_token = self.account.first_token
         self._client.commit(attempt)
-
-    def put(self, frame: bytes) -> None:
-        """A frame for the client."""
-        self._client.put(frame)
-
-    def flush(self, now: float) -> None:
-        """Write what was put."""
-        self._client.flush(now)
+        if self._client.state is Client.BLOCKED:
+            self._upstream.pause()
 
     def complete(self, attempt: Attempt, now: float) -> None:
         """The answer is whole: end the client's side at once, and give the provider a moment for late usage."""
@@ -201,6 +212,7 @@ class Stream:
         attempt = self._upstream.attempt
         if attempt is None or self.settling:
             return
+        failure = failure.without(self._plan.secrets)
         self._known = faults.more_useful(self._known, failure)
         follows = failover.decide(
             outcome=failure.outcome,
@@ -243,7 +255,7 @@ class Stream:
 
     def _on_drained(self, happened: inputs.ClientDrained, now: float) -> None:
         if self._client.drain(now):
-            self._upstream.resume(now)
+            self._upstream.resume(self._client.blocked_since, now)
             if self.settling and self._client.ended and self._upstream.attempt is None:
                 self._done(now)
 

@@ -5,6 +5,7 @@ It reports to the `Course` (the machine), which alone decides what follows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from penstock.errors import Fault, FrameTooLarge
@@ -13,6 +14,7 @@ from penstock.outcome import Outcome
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt, Body
 from penstock.stream.commands import Close, Command, Open, Pause, Resume
+from penstock.stream.head import scrubbed
 from penstock.stream.plan import Plan
 from penstock.stream.states import Upstream, UpstreamStep
 from penstock.stream.summary import AttemptSummary, Summary
@@ -28,14 +30,16 @@ class Course(Protocol):
     settling: bool
     """The answer is whole; only late usage is awaited."""
 
+    @property
+    def put(self) -> Callable[[bytes], None]:
+        """Takes a frame for the client."""
+
+    @property
+    def flush(self) -> Callable[[float], None]:
+        """Told the instant when nothing more comes by this input."""
+
     def first_token(self, attempt: Attempt, now: float) -> None:
         """The attempt has its first token event."""
-
-    def put(self, frame: bytes) -> None:
-        """A frame for the client."""
-
-    def flush(self, now: float) -> None:
-        """Nothing more comes by this input."""
 
     def failed(self, failure: faults.Failure, now: float, *, reuse: bool = False) -> None:
         """The attempt has failed."""
@@ -95,12 +99,15 @@ class UpstreamSide:
             attempt.paused = True
             self._out.append(Pause(attempt.number))
 
-    def resume(self, now: float) -> None:
+    def resume(self, blocked_since: float, now: float) -> None:
         """Read on; the silence meanwhile was not the provider's."""
         attempt = self.attempt
-        if attempt is not None and attempt.paused:
+        if attempt is None:
+            return
+        attempt.dispatched += now - max(blocked_since, attempt.dispatched)
+        attempt.last_token = now
+        if attempt.paused:
             attempt.paused = False
-            attempt.last_token = now
             self._out.append(Resume(attempt.number))
 
     def current(self, number: int) -> Attempt | None:
@@ -132,12 +139,16 @@ class UpstreamSide:
         self._account.bytes_in += len(happened.data)
         try:
             frames = attempt.receive(happened.data)
-            if attempt.body is Body.WHOLE and len(attempt.collected) > self._plan.delivery.max_frame:
-                raise FrameTooLarge(self._plan.delivery.max_frame)
         except FrameTooLarge as error:
-            self._course.failed(faults.upstream_error(f"{error} (delivery.max_frame)"), now)
+            self._frames(attempt, error.frames, now)
+            if self._course.settling:
+                self._course.settled(now, reuse=False)
+            elif self.attempt is attempt:
+                self._course.failed(faults.upstream_error(f"{error} (delivery.max_frame)"), now)
             return
-        if frames:
+        if attempt.body is Body.COMPRESSED:
+            self._course.failed(faults.compressed(attempt.coding), now)
+        elif frames:
             self._frames(attempt, frames, now)
 
     def on_ended(self, happened: inputs.UpstreamEnded, now: float) -> None:
@@ -183,19 +194,27 @@ class UpstreamSide:
             self.close(Outcome.UPSTREAM_ERROR, "stream_options rejected", now, reuse=reuse)
             self.open(attempt.target, now, ask_usage=False)
         else:
-            failure = faults.http_error(attempt.status, attempt.headers, attempt.collected)
+            # Scrubbed here too: a quotation may end in the middle of a credential.
+            body = b"" if attempt.coding else scrubbed(attempt.collected, self._plan.secrets)
+            failure = faults.http_error(attempt.status, attempt.headers, body)
             self._course.failed(failure, now, reuse=reuse)
 
     # -- what it means --------------------------------------------------------------------------------------------
 
     def _frames(self, attempt: Attempt, frames: list[bytes], now: float) -> None:
-        decode = attempt.decoder.decode
+        account, course, decode = self._account, self._course, attempt.decoder.decode
         for frame in frames:
-            self._account.frames_in += 1
+            account.frames_in += 1
             handed_on, events = decode(frame)
-            if not self._frame(attempt, handed_on, events, now):
+            if attempt.state is Upstream.STREAMING and len(events) == 1 and events[0].token and handed_on is not None:
+                # Nearly all frames: one delta, in the middle of the answer.
+                account.token_events += 1
+                account.gap(now - attempt.last_token)
+                attempt.last_token = now
+                course.put(handed_on)
+            elif not self._frame(attempt, handed_on, events, now):
                 break
-        self._course.flush(now)
+        course.flush(now)
 
     def _frame(self, attempt: Attempt, frame: bytes | None, events: tuple[Event, ...], now: float) -> bool:
         """One frame. False when nothing more of this attempt is to be read by this input."""

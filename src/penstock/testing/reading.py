@@ -6,11 +6,12 @@ It shares framing and decoding with the machine, but none of its course: what fo
 from __future__ import annotations
 
 from penstock.errors import FrameTooLarge
-from penstock.events import EndMarker, ErrorReport, Event, Finish, Malformed, UsageReport
+from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, UsageReport
 from penstock.stream.attempt import Attempt, Body
 from penstock.stream.commands import Close, Open
 from penstock.stream.inputs import UpstreamBytes, UpstreamEnded, UpstreamHead
 from penstock.stream.plan import Plan
+from penstock.stream.upstream import HELD_HEARTBEATS
 from penstock.testing.transcript import Transcript
 from penstock.usage import Usage
 
@@ -31,11 +32,11 @@ class Reading:
         self.malformed = 0
         self.frames = 0
         self.size = 0
+        self._held = 0
         self.marked = False
         """The end marker came, and the answer was complete then."""
         self.over = False
         """An ending came: an error, a marker too early, a frame that is too large."""
-        self.too_large = False
         self.ended: bool | None = None
         """The body's end: clean or not; None when it was not seen."""
 
@@ -66,11 +67,10 @@ class Reading:
             return
         try:
             frames, too_large = self._attempt.receive(data), False
-        except FrameTooLarge:
-            frames, too_large = [], True
+        except FrameTooLarge as error:
+            frames, too_large = error.frames, True
         self._read(at, frames)
-        if too_large or (self.document and len(self._attempt.collected) > self._plan.delivery.max_frame):
-            self.over = self.too_large = True
+        self.over = self.over or too_large
 
     def end(self, at: float, *, clean: bool) -> None:
         """The body ended."""
@@ -112,8 +112,16 @@ class Reading:
             elif isinstance(event, Malformed):
                 self._misfit()
                 return
-        if frame is not None and not self.marked:
+        if frame is not None and not self.marked and (self.tokens or self._hold(frame, events)):
             self.handed_on.append(frame)
+
+    def _hold(self, frame: bytes, events: tuple[Event, ...]) -> bool:
+        """A frame from before the first token, within bounds."""
+        if events and isinstance(events[0], Heartbeat) and self._held > HELD_HEARTBEATS:
+            return False
+        self._held += len(frame)
+        self.over = self.over or self._held > self._plan.delivery.max_frame
+        return True
 
     def _mark(self, frame: bytes | None) -> None:
         decoder = self._attempt.decoder

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Literal, cast
 
 import httptools
 
 from penstock.ports import Listener
+from penstock.upstream.encoding import CodingError, Decoding, decoding
 from penstock.upstream.proxy import Proxy
 
 Phase = Literal["idle", "sent", "answering", "answered", "closed"]
+STALE_WITHIN = 3.0
+"""Seconds in which a dead kept-alive connection shows itself. One that ends later has worked on the request."""
 
 
 class Connection(asyncio.Protocol):
@@ -22,6 +26,10 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
+        self._decoding: Decoding | None = None
+        self._heard = False
+        self._feeding = False
+        self._sent_at = 0.0
         self._until_eof = False
         self._reusable = False
         self._paused = False
@@ -40,6 +48,9 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._listener = listener
         self._parser = httptools.HttpResponseParser(self)
+        self._decoding = None
+        self._heard = False
+        self._sent_at = time.monotonic()
         self._exchanges += 1
         self.phase = "sent"
         self._transport.write(request)
@@ -47,7 +58,9 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """An exchange may begin."""
-        return self.phase == "idle" and self._transport is not None and not self._transport.is_closing()
+        transport = self._transport
+        # While the last answer is still being read it may turn out that more follows it.
+        return self.phase == "idle" and not self._feeding and transport is not None and not transport.is_closing()
 
     def pause(self) -> None:
         """Stop reading."""
@@ -88,17 +101,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._listener is None:
-            # Nobody asked: an idle connection that talks is not to be trusted with a request.
-            self.abort()
-            self._gone()
+            self._mistrust()
             return
+        self._heard = self._feeding = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            upgrade = isinstance(error, httptools.HttpParserUpgrade)
             self._reusable = False
+            self._flush()
             if self._listener is not None:
-                self._finish(clean=False, reason=f"no valid HTTP: {error}")
-            return
+                why = "it switched to another protocol" if upgrade else error
+                self._finish(clean=False, reason=f"no valid HTTP: {why}")
+            elif self.phase == "idle":
+                self._mistrust()
+        finally:
+            self._feeding = False
         if self._pieces:
             self._flush()
 
@@ -111,17 +129,28 @@ class Connection(asyncio.Protocol):
         reason = str(exc) if exc else "connection closed by the provider"
         if listener is None:
             self._gone()
-        elif phase == "sent" and self._exchanges > 1:
+        elif not self._heard and self._exchanges > 1 and time.monotonic() < self._sent_at + STALE_WITHIN:
             self._listener = None
             listener.failed(reason, True)
         elif phase in ("sent", "answering"):
-            self._finish(clean=self._until_eof and exc is None, reason=reason)
+            self._finish(clean=self._until_eof and exc is None and self._decoded, reason=reason)
+
+    def _mistrust(self) -> None:
+        """Nobody asked: an idle connection that talks is not to be trusted with a request."""
+        self.abort()
+        self._gone()
 
     def _gone(self) -> None:
         if self.on_lost is not None:
             self.on_lost(self)
 
     # -- httptools ------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.phase == "idle":
+            self._mistrust()
+        elif self.phase == "answered":
+            self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
@@ -135,6 +164,7 @@ class Connection(asyncio.Protocol):
         names = {name for name, _ in headers}
         self._until_eof = status not in (204, 304) and not names & {b"content-length", b"transfer-encoding"}
         self._reusable = self._parser.should_keep_alive() and not self._until_eof
+        self._decoding = decoding(headers)
         self._listener.head(status, tuple(headers))
 
     def on_body(self, body: bytes) -> None:
@@ -144,13 +174,25 @@ class Connection(asyncio.Protocol):
         if self.phase == "answering":
             self._flush()
             if self._listener is not None:
-                self._finish(clean=True, reason="")
+                self._finish(clean=self._decoded, reason="" if self._decoded else "its compressed body ends early")
+
+    @property
+    def _decoded(self) -> bool:
+        return self._decoding is None or self._decoding.complete
 
     def _flush(self) -> None:
-        pieces = self._pieces
-        if pieces and self._listener is not None:
-            self._pieces = []
-            self._listener.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        pieces, self._pieces = self._pieces, []
+        if not pieces or self._listener is None:
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._decoding is not None:
+            try:
+                data = self._decoding.feed(data)
+            except CodingError as error:
+                self._finish(clean=False, reason=str(error))
+                return
+        if data:
+            self._listener.body(data)
 
     def _finish(self, *, clean: bool, reason: str) -> None:
         listener, self._listener = self._listener, None

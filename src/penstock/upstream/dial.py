@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 
@@ -22,10 +23,13 @@ class DialError(ConnectionError):
 
 async def dial(origin: Origin) -> Connection:
     """A fresh connection to ``origin``. Raises DialError."""
+    via = ""
     try:
         way = proxy.proxy_for(origin)
         host, port = (way.host, way.port) if way else (origin.host, origin.port)
+        via = f"the proxy {host}:{port}: " if way else ""
         sock = await _connect(host, port)
+        via = ""
         try:
             if way and origin.scheme == "https":
                 await proxy.tunnel(sock, way, origin)
@@ -44,7 +48,7 @@ async def dial(origin: Origin) -> Connection:
     except ssl.SSLError as error:
         raise DialError(f"TLS with {origin.host} failed: {error.reason or error}") from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise DialError(f"{origin.host}:{origin.port}: {_words(error)}") from error
+        raise DialError(f"{origin.host}:{origin.port}: {via}{_words(error)}") from error
     connection.proxy = way if origin.scheme == "http" else None
     return connection
 
@@ -69,5 +73,9 @@ def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:
 
 def _words(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
-        return "no such host"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        again = error.errno == socket.EAI_AGAIN
+        return "its name could not be looked up; the name servers do not answer" if again else "no such host"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        # The text of the error may be that of several addresses, and is another one on every event loop.
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

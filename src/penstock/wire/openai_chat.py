@@ -98,24 +98,49 @@ class ChatDecoder:
         * comments once the stream carried ``id`` (E6); * ids, with ``pin_identity`` (F6).
         """
         payload = sse.payload(frame)
-        if payload is None:
-            block = sse.parse(frame)
-            if block.data is None:
-                return self._dataless(frame, block)
-            self._ids_sent = self._ids_sent or block.id is not None
-            payload = block.data
-            if not payload:
-                return None, _HEARTBEAT
+        if payload is not None:
+            try:
+                chunk = _CHUNK.decode(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return self._decode_slowly(frame)
+            text = self._only_text(chunk)
+            return (frame, (text,)) if text is not None else self._meant(frame, payload, chunk)
+        return self._decode_slowly(frame)
+
+    def _only_text(self, chunk: _Chunk) -> Text | None:
+        """The event of a chunk that is one delta of text and nothing else, as nearly all are."""
+        choices = chunk.choices
+        if not choices or len(choices) > 1 or chunk.usage is not None or chunk.error or chunk.x_groq is not None:
+            return None
+        choice = choices[0]
+        delta, index = choice.delta, choice.index
+        if delta is None or choice.finish_reason or not self._started or self._identity is not None:
+            return None
+        text = delta.content
+        if type(text) is not str or not text or index not in self._seen or delta != _Delta(text):
+            return None
+        return Text(text, index)
+
+    def _decode_slowly(self, frame: bytes) -> Decoded:
+        block = sse.parse(frame)
+        if block.data is None:
+            return self._dataless(frame, block)
+        self._ids_sent = self._ids_sent or block.id is not None
+        payload = block.data
+        if not payload:
+            return None, _HEARTBEAT
         if payload.startswith(b"[DONE]"):
             self.marked = True
-            # The LF of its last CRLF may come too late for a client whose stream ends here.
-            return frame + b"\n" if frame.endswith(b"\r\n\r") else frame, _END
+            return frame, _END
         try:
             chunk = json.decode_as(_CHUNK, _Chunk, payload)
         except msgspec.ValidationError:
             return self._misfit(frame, payload)
         except ValueError:
             return None, (Malformed("its data is not JSON"),)
+        return self._meant(frame, payload, chunk)
+
+    def _meant(self, frame: bytes, payload: bytes, chunk: _Chunk) -> Decoded:
         if chunk.error or chunk.x_groq is not None:
             report = error_report(json.loads(payload))
             if report is not None:

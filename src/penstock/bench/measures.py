@@ -1,0 +1,228 @@
+"""The five measures: the load of each, and what a round of it tells."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from penstock.bench.children import TARGETS, Site, Target, site
+from penstock.bench.job import Job, Result
+from penstock.bench.spread import Spread, spread
+
+Figures = dict[str, float]
+"""What one round on one target tells, by name; the unit is in the name."""
+
+CHUNK = 320
+"""Bytes of a frame."""
+IDLE_ROUNDS = 2
+"""Each has a fresh gateway, and memory hardly varies."""
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """A load, the same for every target. ``quick``: the short form. ``fresh``: each round has new processes."""
+
+    name: str
+    title: str
+    job: Job
+    quick: Job
+    targets: tuple[Target, ...] = TARGETS
+    fresh: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A measure's figures by target, over the rounds."""
+
+    name: str
+    title: str
+    figures: dict[str, dict[str, Spread]]
+
+
+def _paced(streams: int, gap: int, *, ramp: float, window: float) -> Job:
+    """Streams with ``gap`` milliseconds from chunk to chunk, all open during the whole window."""
+    settle, spare = 0.4, 0.2
+    seconds = ramp + settle + window + spare
+    tokens = round(seconds * 1000 / gap)
+    return Job(
+        model=f"sim?tokens={tokens}&gap={gap}ms&first=0&pad={CHUNK}",
+        streams=streams,
+        frames=tokens + 3,
+        ramp=ramp,
+        settle=settle,
+        window=window,
+    )
+
+
+def _fast(tokens: int, streams: int, *, settle: float = 0.4, window: float) -> Job:
+    """Streams at full speed, one after the other. Beside its tokens a stream has a role, a finish and an end."""
+    # Without split, the provider would write many chunks at once, as no model does.
+    return Job(
+        model=f"sim?tokens={tokens}&gap=0&first=0&pad={CHUNK}&split={CHUNK}",
+        streams=streams,
+        frames=tokens + 3,
+        ramp=0.1,
+        settle=settle,
+        window=window,
+        repeat=True,
+    )
+
+
+def _starts(*, ramp: float, window: float) -> Job:
+    """128 streams of a second each, 50 ms from chunk to chunk; each that ends is followed by another."""
+    return Job(
+        model=f"sim?tokens=20&gap=50ms&first=0&pad={CHUNK}",
+        streams=128,
+        frames=23,
+        ramp=ramp,
+        settle=0.2,
+        window=window,
+        repeat=True,
+        rest=0.05,
+    )
+
+
+def _idle(streams: int, *, ramp: float, window: float) -> Job:
+    """Streams that go silent after their first token."""
+    return Job(
+        model=f"sim?stall_at=1&first=0&pad={CHUNK}",
+        streams=streams,
+        frames=2,
+        ramp=ramp,
+        settle=0.5,
+        window=window,
+        hold=True,
+    )
+
+
+MEASURES = (
+    Measure(
+        name="paced",
+        title="200 streams, a chunk of 320 bytes every 20 ms on each",
+        job=_paced(200, 20, ramp=1.0, window=3.4),
+        quick=_paced(200, 20, ramp=0.4, window=0.6),
+    ),
+    Measure(
+        name="saturation",
+        title="As fast as it goes: 32 streams at a time, 300 chunks each",
+        job=_fast(297, 32, window=3.0),
+        quick=_fast(297, 32, settle=0.2, window=0.4),
+    ),
+    Measure(
+        name="first_token",
+        title="128 streams, a chunk every 50 ms, new ones all the time",
+        job=_starts(ramp=1.0, window=2.0),
+        quick=_starts(ramp=0.4, window=0.6),
+    ),
+    Measure(
+        name="idle",
+        title="2,000 open streams that say nothing",
+        job=_idle(2000, ramp=2.5, window=3.0),
+        quick=_idle(200, ramp=0.4, window=0.4),
+        targets=("nginx", "gateway"),
+        fresh=True,
+    ),
+    Measure(
+        name="short",
+        title="One short stream of 20 chunks after another",
+        job=_fast(17, 1, window=0.8),
+        quick=_fast(17, 1, settle=0.1, window=0.2),
+    ),
+)
+_WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
+
+
+def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: Callable[[str], None]) -> list[Outcome]:
+    """Measure. Raises BenchError."""
+    outcomes: dict[str, Outcome] = {}
+    shared = [measure for measure in chosen if not measure.fresh]
+    if shared:
+        with _warm_site(nginx) as place:
+            for measure in shared:
+                seen = [_round(measure, place, number, rounds, quick, tell) for number in range(rounds)]
+                outcomes[measure.name] = _outcome(measure, seen)
+    for measure in chosen:
+        if measure.fresh:
+            seen, times = [], min(rounds, IDLE_ROUNDS)
+            for number in range(times):
+                with _warm_site(nginx) as place:
+                    seen.append(_round(measure, place, number, times, quick, tell))
+            outcomes[measure.name] = _outcome(measure, seen)
+    return [outcomes[measure.name] for measure in chosen]
+
+
+@contextlib.contextmanager
+def _warm_site(nginx: str) -> Iterator[Site]:
+    with site(nginx) as place:
+        for target in TARGETS:
+            place.load(target, _WARM_UP)
+        yield place
+
+
+def _round(
+    measure: Measure, place: Site, number: int, rounds: int, quick: bool, tell: Callable[[str], None]
+) -> dict[Target, Figures]:
+    """One round: every target, and what the comparison tells."""
+    tell(f"{measure.name}, round {number + 1} of {rounds}")
+    # None always comes after the same one.
+    turn = number % len(measure.targets)
+    order = measure.targets[turn:] + measure.targets[:turn]
+    job = measure.quick if quick else measure.job
+    return compared({target: figures(place, target, job) for target in order})
+
+
+def _outcome(measure: Measure, seen: list[dict[Target, Figures]]) -> Outcome:
+    return Outcome(measure.name, measure.title, {target: over_rounds(target, seen) for target in measure.targets})
+
+
+def figures(place: Site, target: Target, job: Job) -> Figures:
+    """One round on one target."""
+    if target != "gateway":
+        return figures_of(place.load(target, job), job, watched=target != "direct")
+    place.pause()  # what came before does not count
+    found = figures_of(place.load(target, job), job, watched=True)
+    return found | {"pause_ms": place.pause() * 1e3}
+
+
+def figures_of(result: Result, job: Job, watched: bool) -> Figures:
+    """What a result tells; what it cannot tell is not there."""
+    found: Figures = {"load_busy": result.load_cpu / result.seconds}
+    if result.frames:
+        found["chunks_per_s"] = result.frames / result.seconds
+    if watched and result.frames:
+        found["cpu_us_per_chunk"] = result.cpu / result.frames * 1e6
+    if watched and result.streams:
+        found["cpu_ms_per_stream"] = result.cpu / result.streams * 1e3
+    if result.first.count:
+        found["first_p50_ms"] = result.first.p50 * 1e3
+        found["first_p99_ms"] = result.first.p99 * 1e3
+    if result.gaps.count:
+        found["gap_p99_ms"] = result.gaps.p99 * 1e3
+    if watched and job.hold:
+        for name in ("rss", "pss", "private"):
+            grown = getattr(result.after, name) - getattr(result.before, name)
+            found[f"{name}_kib_per_stream"] = grown / job.streams / 1024
+    return found
+
+
+def compared(targets: dict[Target, Figures]) -> dict[Target, Figures]:
+    """The figures of one round with what only a comparison tells: ratios to nginx, what is added to direct."""
+    direct, nginx = targets.get("direct", {}), targets.get("nginx", {})
+    compared: dict[Target, Figures] = {}
+    for target, own in targets.items():
+        more: Figures = {}
+        if target != "direct":
+            more = {f"added_{name}": own[name] - direct[name] for name in _ADDED if name in own and name in direct}
+            more |= {f"{name}_x_nginx": own[name] / nginx[name] for name in _RATIOS if nginx.get(name) and name in own}
+        compared[target] = own | more
+    return compared
+
+
+_ADDED = ("first_p50_ms", "first_p99_ms", "gap_p99_ms")
+_RATIOS = ("cpu_us_per_chunk", "cpu_ms_per_stream")
+
+
+def over_rounds(target: Target, seen: list[dict[Target, Figures]]) -> dict[str, Spread]:
+    """Each figure that every round has."""
+    names = [name for name in seen[0][target] if all(name in figures[target] for figures in seen)]
+    return {name: spread(figures[target][name] for figures in seen) for name in names}

@@ -1,0 +1,124 @@
+"""The report as a page of the documentation."""
+
+from __future__ import annotations
+
+from penstock.bench.children import KEPT
+from penstock.bench.measures import CHUNK, Outcome
+from penstock.bench.report import Report, Verdict, busy_targets, cells, value, verdicts
+
+
+def page(report: Report) -> str:
+    """Markdown. Which measures it holds depends on the report."""
+    parts = [_INTRO.format(command=report.command), _facts(report)]
+    if report.quick:
+        parts.append("**A quick run: short rounds. Its numbers show that the benchmark works, no more.**\n")
+    if judged := verdicts(report):
+        parts += ["## Targets\n", _targets(judged)]
+    parts.append("## Measured\n")
+    parts += [_measured(outcome) for outcome in report.outcomes]
+    parts += [_READING, _METHOD.format(chunk=CHUNK, kept=KEPT)]
+    return "\n".join(parts)
+
+
+def _facts(report: Report) -> str:
+    machine = report.machine
+    rows = [
+        ["", ""],
+        ["date", report.date],
+        ["machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB, {machine.kernel}"],
+        [
+            "versions",
+            f"Penstock {report.penstock}, Python {report.python}, uvloop {report.uvloop}, nginx {report.nginx}",
+        ],
+        ["run", f"{report.rounds} rounds, {report.seconds:.0f} s"],
+    ]
+    return _table(rows)
+
+
+def _targets(judged: list[Verdict]) -> str:
+    rows = [["target", "measured", ""]]
+    rows += [[verdict.goal.text, value(verdict), "met" if verdict.met else "**missed**"] for verdict in judged]
+    return _table(rows)
+
+
+def _measured(outcome: Outcome) -> str:
+    lines = [f"### {outcome.title}\n", _table(cells(outcome))]
+    if names := busy_targets(outcome):
+        lines.append(
+            f"The load generator was busy all the time here: chunks/s may be its own limit ({', '.join(names)}).\n"
+        )
+    lines.append(_NOTES[outcome.name])
+    return "\n".join(lines)
+
+
+def _table(rows: list[list[str]]) -> str:
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body, ""])
+
+
+_INTRO = """\
+# Performance
+
+What the gateway costs, against nginx and against no gateway, measured in one run. This page is written by the
+benchmark itself: `{command}` (`make bench` installs what it needs).
+"""
+
+_READING = """\
+## How to read it
+
+* Each cell is the median over the rounds, with the lowest and the highest round in brackets.
+* **Compare ratios, not microseconds.** Absolute times belong to the machine. A ratio is taken within one round, where
+  the gateway and nginx had the same load a few seconds apart; its median is over those ratios. So it need not be the
+  quotient of the two medians beside it.
+* **CPU** is that of the proxy's own processes, user and system together. What the provider and the load generator
+  use does not count. Most of it is the kernel's work for two sockets, which nginx has too.
+* **nginx** does the least that a proxy can do: it passes bytes on and does not know what a token is. The gateway also
+  splits and decodes each chunk, watches the deadlines, counts, and keeps the account of the stream.
+* **added** is the figure minus that of `direct` in the same round.
+* Where provider, load generator and gateway share few cores they wait for each other, and latencies hold that
+  wait: with CPU to spare they are lower. CPU a chunk hardly suffers from it.
+"""
+
+_METHOD = """\
+## How it is measured
+
+Three ways lead to the same simulated provider (`penstock sim`, one process): none (`direct`), nginx with one worker
+(`proxy_buffering off`, HTTP/1.1 and keep-alive to the provider, up to {kept} idle connections, no access log), and
+`penstock serve` with one worker, as many idle connections, default deadlines and its log switched on. All are processes
+of their own on loopback, warmed up before the first round, and new ones for each round of idle streams. A round puts
+the same load on each, one after the other, in an order that rotates from round to round.
+
+A chunk is one event of a chat completion, {chunk} bytes. The load generator is another process. It counts the
+events of each stream and checks the status, the number of events and the end of the body: a stream that is short,
+broken or refused fails the whole run, so only whole answers are in the numbers.
+
+CPU time is read from the kernel's clock of each process, at the beginning and at the end of a window in which the load
+is steady; streams that start or end lie outside of it, except where starting is what is measured. First token is the
+time from the request's write to the read that holds the first token, on a connection that is already open. Gap is the
+time between two reads of one stream. Memory is `/proc/PID/smaps_rollup` with the streams open minus the same
+before, divided by the streams. The longest pause is the gateway's own metric,
+`penstock_event_loop_pause_seconds_max`: how late the event loop was at most, from the first connection of the
+load to the last.
+"""
+
+_NOTES = {
+    "paced": """\
+The load of many readers: a write for every chunk, nothing to batch. First token here is that of streams that open a
+new connection to the provider more often than not, within one second.
+""",
+    "saturation": """\
+The provider sends up to 16 KiB at once, so a read holds many chunks and the kernel's share shrinks: what is left is the
+work on each chunk. Chunks a second are limited by whatever shares the cores, for nginx and `direct` by the
+provider.
+""",
+    "first_token": """\
+What a reader notices: how much later the first word comes because there is a gateway.
+""",
+    "idle": """\
+Opened within seconds, silent after the first token, closed one after the other. What the kernel holds for the sockets
+is in nobody's memory here. The pause covers opening, silence and closing.
+""",
+    "short": """\
+What a request costs from acceptance to account, when nothing else is going on.
+""",
+}

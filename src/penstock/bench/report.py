@@ -1,0 +1,171 @@
+"""What was measured, as tables: for the terminal, and as cells for the page."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.bench.measures import Outcome
+from penstock.bench.proc import Machine
+from penstock.bench.spread import Spread
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run. ``date`` is ISO, ``seconds`` how long it took."""
+
+    penstock: str
+    python: str
+    uvloop: str
+    nginx: str
+    machine: Machine
+    date: str
+    seconds: float
+    command: str
+    rounds: int
+    quick: bool
+    outcomes: tuple[Outcome, ...]
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """A promise: the median (or with ``worst`` the highest) of the gateway's figure is at most ``limit``."""
+
+    measure: str
+    figure: str
+    text: str
+    limit: float
+    unit: str
+    worst: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A goal and what became of it."""
+
+    goal: Goal
+    value: float
+    met: bool
+
+
+GOALS = (
+    Goal("paced", "cpu_us_per_chunk_x_nginx", "CPU a chunk, paced, at most 1.5 × nginx", 1.5, "× nginx"),
+    Goal(
+        "saturation", "cpu_us_per_chunk_x_nginx", "CPU a chunk, as fast as it goes, at most 2 × nginx", 2.0, "× nginx"
+    ),
+    Goal("first_token", "added_first_p99_ms", "Added to the first token, p99 at 128 streams, under 1 ms", 1.0, "ms"),
+    Goal("idle", "rss_kib_per_stream", "Memory of an idle stream, at most 32 KiB", 32.0, "KiB"),
+    Goal("paced", "pause_ms", "No pause of the event loop over 5 ms, paced", 5.0, "ms", worst=True),
+    Goal("idle", "pause_ms", "No pause of the event loop over 5 ms, 2,000 streams", 5.0, "ms", worst=True),
+)
+
+Column = tuple[str, str, str]
+"""Figure, heading, format."""
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "paced": (
+        ("cpu_us_per_chunk", "CPU µs/chunk", ".1f"),
+        ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
+        ("first_p50_ms", "first token p50 ms", ".2f"),
+        ("first_p99_ms", "first token p99 ms", ".2f"),
+        ("gap_p99_ms", "gap p99 ms", ".2f"),
+        ("added_gap_p99_ms", "added gap p99 ms", "+.2f"),
+        ("pause_ms", "longest pause ms", ".2f"),
+    ),
+    "saturation": (
+        ("cpu_us_per_chunk", "CPU µs/chunk", ".2f"),
+        ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
+        ("chunks_per_s", "chunks/s", ",.0f"),
+    ),
+    "first_token": (
+        ("first_p50_ms", "first token p50 ms", ".2f"),
+        ("first_p99_ms", "first token p99 ms", ".2f"),
+        ("added_first_p50_ms", "added p50 ms", "+.2f"),
+        ("added_first_p99_ms", "added p99 ms", "+.2f"),
+        ("added_gap_p99_ms", "added gap p99 ms", "+.2f"),
+        ("cpu_us_per_chunk_x_nginx", "CPU a chunk × nginx", ".2f"),
+    ),
+    "idle": (
+        ("rss_kib_per_stream", "RSS KiB/stream", ".1f"),
+        ("pss_kib_per_stream", "PSS KiB/stream", ".1f"),
+        ("private_kib_per_stream", "private KiB/stream", ".1f"),
+        ("pause_ms", "longest pause ms", ".2f"),
+    ),
+    "short": (
+        ("cpu_ms_per_stream", "CPU ms/stream", ".3f"),
+        ("cpu_ms_per_stream_x_nginx", "× nginx", ".2f"),
+        ("first_p50_ms", "first token p50 ms", ".2f"),
+        ("added_first_p50_ms", "added ms", "+.2f"),
+    ),
+}
+NAMES = {"direct": "direct", "nginx": "nginx", "gateway": "Penstock"}
+BUSY = 0.9
+"""Share of a core from which the load generator may have been what was measured."""
+
+
+def verdicts(report: Report) -> list[Verdict]:
+    """The goals that the run can judge."""
+    found = []
+    outcomes = {outcome.name: outcome for outcome in report.outcomes}
+    for goal in GOALS:
+        outcome = outcomes.get(goal.measure)
+        figure = outcome.figures["gateway"].get(goal.figure) if outcome else None
+        if figure is not None:
+            value = figure.highest if goal.worst else figure.median
+            found.append(Verdict(goal, value, value <= goal.limit))
+    return found
+
+
+def cells(outcome: Outcome) -> list[list[str]]:
+    """An outcome as a table: the heading, then a row a target."""
+    columns = [column for column in COLUMNS[outcome.name] if any(column[0] in own for own in outcome.figures.values())]
+    rows = [["", *(heading for _, heading, _ in columns)]]
+    for target, own in outcome.figures.items():
+        rows.append([NAMES[target], *(_cell(own.get(figure), form, figure) for figure, _, form in columns)])
+    return rows
+
+
+def busy_targets(outcome: Outcome) -> list[str]:
+    """Targets where the load generator may have been the limit."""
+    return [NAMES[name] for name, own in outcome.figures.items() if own["load_busy"].median > BUSY]
+
+
+def text(report: Report) -> str:
+    """For the terminal."""
+    lines = [headline(report), ""]
+    for outcome in report.outcomes:
+        lines += [f"{outcome.name}: {outcome.title}", *_aligned(cells(outcome))]
+        if names := busy_targets(outcome):
+            lines.append(
+                f"  the load generator was busy all the time: chunks/s may be its own limit ({', '.join(names)})"
+            )
+        lines.append("")
+    for verdict in verdicts(report):
+        lines.append(f"{'met   ' if verdict.met else 'MISSED'}  {verdict.goal.text}: {value(verdict)}")
+    return "\n".join(lines) + "\n"
+
+
+def headline(report: Report) -> str:
+    """Versions and machine in a line."""
+    machine = report.machine
+    return (
+        f"penstock {report.penstock} against nginx {report.nginx}, {report.rounds} rounds; Python {report.python}, "
+        f"uvloop {report.uvloop}; {machine.cpu}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB, "
+        f"{machine.kernel}"
+    )
+
+
+def value(verdict: Verdict) -> str:
+    """What was found, with its unit."""
+    return f"{verdict.value:.2f} {verdict.goal.unit}"
+
+
+def _cell(figure: Spread | None, form: str, name: str) -> str:
+    if figure is None:
+        return "–"
+    middle = format(figure.median, form)
+    low, high = format(figure.lowest, form), format(figure.highest, form)
+    # nginx to itself, or one round only: there is nothing to span.
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,91 @@
+"""The documentation is a tested artefact: what it names exists, what it shows works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.cli import main
+from penstock.config import load
+from penstock.outcome import Outcome
+from penstock.stream.states import diagram
+from penstock.stream.summary import AttemptSummary, Summary
+from penstock.telemetry.log import stream_fields
+from penstock.telemetry.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def first_column(page: str) -> set[str]:
+    """The names in backquotes in the first column of a page's tables."""
+    rows = [line.split("|")[1] for line in (ROOT / page).read_text().splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_shows_a_configuration_that_loads() -> None:
+    (text,) = blocks(ROOT / "README.md", "yaml")
+    config = load(text, {"OPENAI_API_KEY": "sk-0123456789abcdef"})
+    assert [route.name for route in config.routes] == ["gpt-4o", "*"]
+
+
+def test_the_readme_shows_python_that_compiles() -> None:
+    for text in blocks(ROOT / "README.md", "python"):
+        compile(text, "README.md", "exec")
+
+
+def test_the_readme_names_the_commands_that_exist() -> None:
+    named = {name.split()[1] for name in first_column("README.md") if name.startswith("penstock ")}
+    assert named == set(main.commands)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {name.split()[1] for name in first_column("README.md") if name.startswith("make ")} <= set(targets)
+
+
+def test_every_outcome_is_documented() -> None:
+    assert first_column("docs/endings.md") == set(Outcome) - {Outcome.BLOCKED, Outcome.BUDGET_EXCEEDED}
+
+
+def test_the_diagram_is_the_table() -> None:
+    (shown,) = blocks(ROOT / "docs/life-of-a-stream.md", "mermaid")
+    assert shown.strip() == diagram()
+
+
+def test_every_metric_is_documented() -> None:
+    metrics = Metrics()
+    attempt = AttemptSummary(target="p/m", label="p/*", started=0.0, outcome=Outcome.STALLED)
+    summary = Summary(
+        stream="st_x",
+        route="r",
+        model="m",
+        client_wire="openai-chat",
+        streamed=True,
+        outcome=Outcome.COMPLETED,
+        attempts=[attempt],
+        first_token=0.1,
+    )
+    summary.gap(0.02)
+    metrics.record(summary)
+    metrics.refused("not_found")
+    families = text_string_to_metric_families(metrics.text().decode())
+    exposed = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    assert {name for name in first_column("docs/operating.md") if name.startswith("penstock_")} == exposed
+
+
+def test_every_field_of_the_log_line_is_documented() -> None:
+    summary = Summary(stream="st_x", route="r", model="m", client_wire="openai-chat", streamed=True)
+    named = {name for name in first_column("docs/operating.md") if not name.startswith("penstock_")}
+    assert set(stream_fields(summary)) - {"time", "event", "client_wire"} == named
