@@ -1,12 +1,22 @@
-"""Hypothesis profiles: quick by default, ``HYPOTHESIS_PROFILE=thorough`` for a long look."""
+"""Hypothesis profiles: quick by default, ``HYPOTHESIS_PROFILE=thorough`` for a long look, ``mutants`` for mutants."""
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Streams are built from many small draws: how long that takes says nothing about a test.
 SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 settings.register_profile("quick", max_examples=100, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("thorough", max_examples=3000, deadline=None, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile(  # The first failure is enough: nobody reads the smallest one of a mutant.
+    "mutants",
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=SLOW_IS_FINE,
+    report_multiple_bugs=False,
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Input, Shutdown, Stop
@@ -92,7 +94,7 @@ def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
     places = draw(st.lists(st.sampled_from(near), max_size=8)) if near else []
     places += draw(st.lists(st.integers(1, len(data) - 1), max_size=3)) if len(data) > 1 else []
     edges = [0, *sorted(set(places)), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @st.composite

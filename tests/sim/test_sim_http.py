@@ -1,11 +1,14 @@
 """HTTP around the streams: routes, refusals, keep-alive, records."""
 
+import asyncio
+import gc
 import json
 
 import pytest
-from sim_client import Ask, Connect
+from sim_client import Ask, Connect, Until
 
 from penstock.sim import Sim
+from penstock.sim.connection import Connection
 
 FAST = "first=0&gap=0"
 
@@ -145,3 +148,18 @@ async def test_close_cuts_streams_and_frees_the_port(connect: Connect) -> None:
 async def test_the_addresses(sim: Sim) -> None:
     assert sim.base_url == f"http://127.0.0.1:{sim.port}/v1"
     assert Sim("::1", 7).base_url == "http://[::1]:7/v1"
+
+
+async def test_nothing_is_left_of_a_connection(connect: Connect, sim: Sim, until: Until) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        line = await connect(sim)
+        line.ask(f"sim?tokens=2&{FAST}")
+        await line.reply()
+        await line.close()
+        await until(lambda: sim.open_connections == 0)
+        await asyncio.sleep(0)
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]
+    finally:
+        gc.enable()

@@ -114,7 +114,8 @@ class Site:
         """Put ``job`` on ``target``. Raises BenchError."""
         child = self._children[target]
         watch = () if target == "direct" else (child.pid,)
-        job = msgspec.structs.replace(job, port=child.port, watch=watch)
+        known = tuple(child.pid for child in self._children.values())
+        job = msgspec.structs.replace(job, port=child.port, watch=watch, known=known)
         process = _spawn(
             [sys.executable, "-m", "penstock.bench.load"],
             stdin=subprocess.PIPE,

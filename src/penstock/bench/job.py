@@ -16,9 +16,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Load on one address. Times in seconds.
 
     ``streams`` connections start at random instants within ``ramp``, each with a stream of ``frames`` frames. When each
-    had a first token, ``settle`` goes by; then comes the window that is measured. With ``repeat`` a stream that is over is followed by
-    another on its connection, after a random rest of at most ``rest``, until the window is over. With ``hold`` the
-    streams stay open after ``frames`` frames, and are closed within ``ramp`` when the window is over.
+    had a first token, ``settle`` goes by; then comes the window that is measured. With ``repeat`` a stream that is over
+    is followed by another on its connection, after a random rest of at most ``rest``, until the window is over. With
+    ``hold`` no stream ends: each is closed, within ``ramp``, when the window is over. Those whose ``frames`` are all
+    there by then must have been silent since; the others must have gone on, all of them alike.
     """
 
     model: str
@@ -33,6 +34,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     watch: tuple[int, ...] = ()
     """Processes whose CPU time and memory are measured."""
+    known: tuple[int, ...] = ()
+    """All processes of the benchmark beside the load generator."""
 
     @property
     def limit(self) -> float:
@@ -51,10 +54,11 @@ class Memory(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a job measured. Times in seconds.
 
-    ``seconds``, ``frames``, ``streams`` (begun), ``cpu`` (of the watched processes) and ``load_cpu`` (of the load
-    generator) are those of the window. ``first``: from the request to its first token, of those that came in the
-    window, or of all where no stream is repeated. ``gaps``: between two reads of a stream in the window. ``before``,
-    ``after``: memory before the first connection and at the window's end.
+    ``seconds``, ``frames``, ``streams`` (begun), ``cpu`` (of the watched processes), ``load_cpu`` (of the load
+    generator) and ``other_cpu`` (of all that is no part of the benchmark) are those of the window. ``first``: from the
+    request to its first token, of those that came in the window, or of all where no stream is repeated. ``gaps``:
+    between two reads of a stream in the window. ``before``, ``after``: memory before the first connection and at the
+    window's end.
     """
 
     seconds: float
@@ -62,6 +66,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     streams: int
     cpu: float
     load_cpu: float
+    other_cpu: float
     first: Times
     gaps: Times
     before: Memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.bench.children import KEPT
 from penstock.bench.measures import CHUNK, Outcome
-from penstock.bench.report import Report, Verdict, busy_targets, cells, value, verdicts
+from penstock.bench.report import Report, Verdict, busy_targets, cells, disturbed, how_many, others, value, verdicts
 
 
 def page(report: Report) -> str:
@@ -12,6 +12,8 @@ def page(report: Report) -> str:
     parts = [_INTRO.format(command=report.command), _facts(report)]
     if report.quick:
         parts.append("**A quick run: short rounds. Its numbers show that the benchmark works, no more.**\n")
+    if warning := disturbed(report):
+        parts.append(f"**{warning}**\n")
     if judged := verdicts(report):
         parts += ["## Targets\n", _targets(judged)]
     parts.append("## Measured\n")
@@ -30,7 +32,7 @@ def _facts(report: Report) -> str:
             "versions",
             f"Penstock {report.penstock}, Python {report.python}, uvloop {report.uvloop}, nginx {report.nginx}",
         ],
-        ["run", f"{report.rounds} rounds, {report.seconds:.0f} s"],
+        ["run", f"{how_many(report)}, {report.seconds:.0f} s; other programs used {others(report):.2f} cores at most"],
     ]
     return _table(rows)
 
@@ -89,8 +91,8 @@ of their own on loopback, warmed up before the first round, and new ones for eac
 the same load on each, one after the other, in an order that rotates from round to round.
 
 A chunk is one event of a chat completion, {chunk} bytes. The load generator is another process. It counts the
-events of each stream and checks the status, the number of events and the end of the body: a stream that is short,
-broken or refused fails the whole run, so only whole answers are in the numbers.
+events of each stream and checks the status, the number of events and the end of the body, and that streams which it
+closes itself were alive until then: a stream that is short, broken, behind the others or refused fails the whole run.
 
 CPU time is read from the kernel's clock of each process, at the beginning and at the end of a window in which the load
 is steady; streams that start or end lie outside of it, except where starting is what is measured. First token is the
@@ -103,13 +105,12 @@ load to the last.
 
 _NOTES = {
     "paced": """\
-The load of many readers: a write for every chunk, nothing to batch. First token here is that of streams that open a
-new connection to the provider more often than not, within one second.
+The load of many readers: a write for every chunk, nothing to batch. First token here includes new connections to
+the provider, since more streams begin at once than idle connections are kept.
 """,
     "saturation": """\
-The provider sends up to 16 KiB at once, so a read holds many chunks and the kernel's share shrinks: what is left is the
-work on each chunk. Chunks a second are limited by whatever shares the cores, for nginx and `direct` by the
-provider.
+The provider still writes each chunk on its own, but a proxy that has not come round yet finds several in one read.
+Chunks a second are limited by all that share the cores, for nginx and `direct` by the provider.
 """,
     "first_token": """\
 What a reader notices: how much later the first word comes because there is a gateway.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import resource
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +41,17 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
+def busy_seconds() -> float:
+    """CPU time of everything on this machine, and what its host took away, since it started."""
+    return busy((_PROC / "stat").read_text()) / os.sysconf("SC_CLK_TCK")
+
+
+def busy(text: str) -> int:
+    """All but idle and waiting in the first line of the text of ``/proc/stat``, in ticks."""
+    user, nice, system, _idle, _waiting, irq, softirq, steal = (int(word) for word in text.split(maxsplit=9)[1:9])
+    return user + nice + system + irq + softirq + steal
+
+
 def memory(pids: Iterable[int]) -> Memory:
     """Memory of processes, summed."""
     parts = [rollup((_PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids]
@@ -70,6 +80,9 @@ def cpu_model(text: str) -> str:
 
 def raise_open_files(needed: int) -> None:
     """Let this process and its children open ``needed`` files. Raises BenchError."""
+    # Not everywhere; this module is imported wherever the command line is.
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:

@@ -214,6 +214,7 @@ class Driver:
         # The sink may outlive the stream (a kept-alive connection): it must not hold it.
         self._sink.on_blocked = self._sink.on_drained = self._sink.on_left = None
         self._carriers.clear()
+        self._machine.release()
         self._on_done(self)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +17,7 @@ from penstock.errors import BadRequest
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
-from penstock.server.lane import EXTENSION
+from penstock.server.lane import lane_of
 from penstock.server.routing import Router
 from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
@@ -32,6 +33,8 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger("penstock.server")
 JSON = b"application/json"
+LINGER = 5.0
+"""Seconds for which a request that was refused for its size may go on."""
 
 
 class ClientGone(Exception):
@@ -95,7 +98,8 @@ class Application:
             await self._pool.close()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
+        # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
+        path = "/" + "/".join(filter(None, scope["path"].removeprefix(scope.get("root_path", "")).split("/")))
         methods = self._paths.get(path)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         stream = ids.stream_id(os.urandom(13))
@@ -113,11 +117,12 @@ class Application:
             extra = [(b"retry-after", b"1")] if error.status == 503 else []
             if error.status == 405 and methods:
                 extra.append((b"allow", ", ".join(methods).encode()))
-            if error.status == 413:
-                # What is left of the body is not read: the connection cannot serve on.
-                extra.append((b"connection", b"close"))
             extra.append((b"x-penstock-stream", stream.encode()))
-            await _answer(send, error.status, bad_request_body(error, stream), extra=extra)
+            if error.status == 413:
+                extra.append((b"connection", b"close"))
+                await _answer(send, 413, bad_request_body(error, stream), extra=extra, linger=receive)
+            else:
+                await _answer(send, error.status, bad_request_body(error, stream), extra=extra)
         except ClientGone:
             self._metrics.refused("client_closed")
 
@@ -134,7 +139,7 @@ class Application:
         )
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
-        open_lane = scope.get("extensions", {}).get(EXTENSION)
+        open_lane = lane_of(scope, send)
         sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
         machine = Stream(plan, self._clock())
         driver = Driver(machine, dialer, sink, self._recorder, self._clock, self._loop, self._streams.remove)
@@ -155,7 +160,9 @@ class Application:
         try:
             await asyncio.wait({pump, watch, cut}, return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
-                pump.result()
+                # ASGI 2.4: sending to a client that is gone raises OSError.
+                with contextlib.suppress(OSError):
+                    pump.result()
             elif sink.aborted.is_set():
                 raise AbortedBody
             elif sink.on_left is not None:
@@ -229,7 +236,20 @@ async def _answer(
     *,
     content_type: bytes = JSON,
     extra: list[tuple[bytes, bytes]] | None = None,
+    linger: Receive | None = None,
 ) -> None:
+    """A whole answer. With ``linger``, where the request was not read to its end: the rest is taken for a while, or
+    the connection's end would destroy the answer on its way to a client that is still sending."""
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(extra or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": linger is not None})
+    if linger is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await _taken(linger)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _taken(receive: Receive) -> None:
+    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+        pass

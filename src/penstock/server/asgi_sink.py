@@ -47,8 +47,10 @@ class AsgiSink:
         """The body is over."""
         self.ended = True
         if abort:
+            # Without the last message, which would make the body look whole.
             self.aborted.set()
-        self._put({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            self._put({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _put(self, message: MutableMapping[str, Any]) -> None:
         self._messages.append(message)

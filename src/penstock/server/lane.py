@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -24,6 +26,15 @@ LINGER = 30.0
 """Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
 
 
+def lane_of(scope: MutableMapping[str, Any], send: Any) -> Callable[[int], Lane] | None:
+    """What opens the lane of a request, given the bytes that may wait in it; None where there is none.
+
+    A middleware that has put its own ``send`` in the server's place wants to see the answer: then there is none either.
+    """
+    offer = scope.get("extensions", {}).get(EXTENSION)
+    return offer if offer is not None and getattr(send, "__self__", None) is offer.args[0]() else None
+
+
 class LaneProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the lane."""
 
@@ -32,11 +43,14 @@ class LaneProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope.setdefault("extensions", {})[EXTENSION] = self._open_lane
+        # Bound to its own cycle: `self.cycle` is that of the last request that was read, maybe a pipelined one.
+        scope.setdefault("extensions", {})[EXTENSION] = partial(self._open_lane, weakref.ref(self.cycle))
 
-    def _open_lane(self, buffer: int) -> Lane:
+    def _open_lane(self, of: weakref.ref[RequestResponseCycle], buffer: int) -> Lane:
         """The lane for the request that is being served; ``buffer`` bytes may wait before the client blocks."""
-        self._lane = Lane(self, buffer)
+        cycle = of()
+        assert cycle is not None
+        self._lane = Lane(self, cycle, buffer)
         return self._lane
 
     def pause_writing(self) -> None:
@@ -52,8 +66,16 @@ class LaneProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         lane, self._lane = self._lane, None
         super().connection_lost(exc)
+        # uvicorn leaves it after a reset, and with it everything of the connection, for `timeout_keep_alive`.
+        self._unset_keepalive_if_required()
         if lane is not None:
+            # uvicorn only tells the last request that it has read, which may be one that waits behind this one.
+            if not lane.cycle.response_complete:
+                lane.cycle.disconnected = True
+            lane.cycle.message_event.set()
             lane.lost()
+        # Both refer back to this connection: without them it is freed at once, and not when the collector comes by.
+        self.cycle = self.scope = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client will send no more. That is no goodbye: it may have closed only its half (RFC 9112 §9.6).
@@ -62,7 +84,8 @@ class LaneProtocol(HttpToolsProtocol):
         socket that is gone answers with a reset. Before the head that is an interim ``100 Continue``, in a chunked
         body a leading zero of the next chunk's size.
         """
-        cycle = self.cycle
+        lane = self._lane
+        cycle = self.cycle if lane is None or lane.cycle.response_complete else lane.cycle
         if cycle is None or cycle.response_complete or cycle.more_body or self.scheme == "https":
             return None
         if self.scope.get("http_version") == "1.0":
@@ -100,12 +123,12 @@ def _is_reset(transport: asyncio.Transport) -> bool:
 class Lane:
     """A sink (see `ports.Sink`) on uvicorn's transport."""
 
-    __slots__ = ("_chunked", "_cycle", "_protocol", "_transport", "on_blocked", "on_drained", "on_left")
+    __slots__ = ("_chunked", "_protocol", "_transport", "cycle", "on_blocked", "on_drained", "on_left")
 
-    def __init__(self, protocol: LaneProtocol, buffer: int):
+    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffer: int):
         self._protocol = protocol
         self._transport = transport = protocol.transport
-        self._cycle = protocol.cycle
+        self.cycle = cycle
         self._chunked = False
         self.on_blocked: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
@@ -114,7 +137,7 @@ class Lane:
 
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers. Without a length the body is chunked; for HTTP/1.0 it ends with the connection."""
-        cycle: Any = self._cycle
+        cycle: Any = self.cycle
         sized = any(name == b"content-length" for name, _ in headers)
         old = cycle.scope["http_version"] == "1.0"
         self._chunked = not sized and not old
@@ -140,7 +163,7 @@ class Lane:
 
     def end(self, *, abort: bool) -> None:
         """The body is over."""
-        cycle, transport = self._cycle, self._transport
+        cycle, transport = self.cycle, self._transport
         cycle.response_complete = True
         if abort:
             transport.abort()

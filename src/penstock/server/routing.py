@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from penstock import __version__
@@ -29,6 +31,8 @@ _PASSED_ON = frozenset(
         b"openai-project",
     }
 )
+_CREDENTIAL = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
+SECRET_LENGTH = 8
 
 
 class _Upstream(msgspec.Struct, frozen=True):
@@ -36,7 +40,7 @@ class _Upstream(msgspec.Struct, frozen=True):
 
     endpoint: Endpoint
     headers: tuple[tuple[str, str], ...]
-    secret: bytes
+    secrets: tuple[bytes, ...]
     takes_stream_options: bool
 
 
@@ -108,7 +112,7 @@ class Router:
             deadlines=route.deadlines,
             delivery=route.delivery,
             ask_usage=tuple(upstream.takes_stream_options for upstream, _ in ways),
-            secrets=tuple({upstream.secret for upstream, _ in ways if upstream.secret}),
+            secrets=tuple({secret for upstream, _ in ways for secret in upstream.secrets}),
         )
         passed_on = [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _PASSED_ON]
         return plan, RequestDialer(pool, request, ways, passed_on)
@@ -129,5 +133,11 @@ def _upstream(provider: Provider) -> _Upstream:
         headers.append(("authorization", f"Bearer {provider.api_key}"))
     named = {name.lower() for name, _ in provider.headers}
     merged = [(name, value) for name, value in headers if name not in named] + list(provider.headers)
-    secret = (provider.api_key or "").encode()
-    return _Upstream(at, tuple(merged), secret, dialect_of(at.origin.host).takes_stream_options)
+    return _Upstream(at, tuple(merged), _secrets(provider), dialect_of(at.origin.host).takes_stream_options)
+
+
+def _secrets(provider: Provider) -> tuple[bytes, ...]:
+    """What a provider might echo and nobody may see. Short keys are left out: they are none, but words ("ollama")."""
+    values = [provider.api_key or ""]
+    values += [value.rpartition(" ")[2] for name, value in provider.headers if _CREDENTIAL.search(name)]
+    return tuple(value.encode() for value in values if len(value) >= SECRET_LENGTH)

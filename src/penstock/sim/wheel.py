@@ -32,7 +32,7 @@ class Wheel:
 
     def add(self, who: Beating, when: float) -> None:
         """Have ``who`` beat at ``when`` (the loop's time, in seconds)."""
-        slot = math.ceil(when * 1000 / 2 - 1e-3) * 2
+        slot = math.ceil(when * 1000 - 1e-3)
         who.slot = slot
         bucket = self._slots.get(slot)
         if bucket is not None:

@@ -83,7 +83,7 @@ class ClientSide:
         if self.state is Client.BLOCKED:
             self._owes_end = True
         else:
-            self._end()
+            self._end(now)
 
     def stop(self, name: str, model: str, now: float) -> None:
         """Finish an answer whose generation was stopped on request."""
@@ -99,7 +99,7 @@ class ClientSide:
         if failure.outcome is Outcome.CLIENT_CLOSED or self.state is Client.CLOSED:
             return
         if failure.outcome is Outcome.SLOW_CLIENT or self.state is Client.BLOCKED:
-            self._end(abort=True)
+            self._end(now, abort=True)
             return
         client = self._plan.client
         if self.state is Client.WAITING:
@@ -112,7 +112,7 @@ class ClientSide:
         else:
             frame = self._clean(client.error_frame(failure.fault))
             self._send(frame + client.end_marker() if self._plan.delivery.done_after_error else frame, now)
-        self._end()
+        self._end(now)
 
     def _clean(self, data: bytes) -> bytes:
         return head.scrubbed(data, self._plan.secrets)
@@ -148,7 +148,9 @@ class ClientSide:
         self._account.bytes_out += len(data)
         self._last_write = now
 
-    def _end(self, *, abort: bool = False) -> None:
+    def _end(self, now: float, *, abort: bool = False) -> None:
+        if self.state is Client.BLOCKED:
+            self._account.blocked += now - self.blocked_since
         if self.state is not Client.CLOSED:
             self._move(ClientStep.CLOSE)
             self._out.append(End(abort))
@@ -197,7 +199,7 @@ class ClientSide:
         self._account.blocked += now - self.blocked_since
         self._last_write = now
         if self._owes_end:
-            self._end()
+            self._end(now)
         return True
 
     def leave(self, now: float) -> None:

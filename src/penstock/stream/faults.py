@@ -26,13 +26,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers = ()
     body: bytes | None = None
 
-    def without(self, secrets: tuple[bytes, ...]) -> Failure:
-        """The same, in words that are fit for a log: a provider may have echoed its credential."""
-        message = self.fault.message
-        for secret in secrets:
-            message = message.replace(secret.decode(), "***")
-        return msgspec.structs.replace(self, fault=msgspec.structs.replace(self.fault, message=message))
-
 
 def _own(outcome: Outcome, message: str, status: int, kind: str = "server_error") -> Failure:
     return Failure(
@@ -159,6 +152,16 @@ def _object(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def without(failure: Failure, secrets: tuple[bytes, ...]) -> Failure:
+    """The failure with a message that names no credential: it goes into the log too."""
+    message = failure.fault.message
+    for secret in secrets:
+        message = message.replace(secret.decode("utf-8", "replace"), "***")
+    if message == failure.fault.message:
+        return failure
+    return msgspec.structs.replace(failure, fault=msgspec.structs.replace(failure.fault, message=message))
 
 
 def retry_after(failure: Failure) -> float | None:

@@ -39,10 +39,12 @@ _DROPPED = frozenset(
 
 def passed_on(headers: Headers, secrets: tuple[bytes, ...]) -> Headers:
     """The provider's headers that the client gets: all but the hop-by-hop ones, without credentials in them."""
+    # The provider may declare more of its headers as hop by hop.
+    named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
     return tuple(
         (name, scrubbed(value, secrets))
         for name, value in headers
-        if name not in _DROPPED and not name.startswith((b"access-control-", b"x-penstock-"))
+        if name not in _DROPPED and name not in named and not name.startswith((b"access-control-", b"x-penstock-"))
     )
 
 

@@ -125,6 +125,12 @@ class Stream:
         finally:
             self._out.clear()
 
+    def release(self) -> None:
+        """Let go of everything that refers back to this machine: it is freed at once then, and not when the collector
+        comes by. For after Done, when no call is under way."""
+        self._handlers.clear()
+        self._upstream.release()
+
     def _taken(self) -> list[Command]:
         out = self._out[:]
         self._out.clear()
@@ -212,7 +218,7 @@ class Stream:
         attempt = self._upstream.attempt
         if attempt is None or self.settling:
             return
-        failure = failure.without(self._plan.secrets)
+        failure = faults.without(failure, self._plan.secrets)
         self._known = faults.more_useful(self._known, failure)
         follows = failover.decide(
             outcome=failure.outcome,

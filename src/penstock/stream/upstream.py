@@ -64,6 +64,10 @@ class UpstreamSide:
         self.name = self.model = ""
         """The answer's id and model, as the provider says."""
 
+    def release(self) -> None:
+        """Let go of the machine. Nothing else may be called after it."""
+        del self._course
+
     # -- attempts -------------------------------------------------------------------------------------------------
 
     def open(self, target: int, now: float, *, fresh: bool = False, ask_usage: bool = True) -> None:

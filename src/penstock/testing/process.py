@@ -68,14 +68,16 @@ class ServeProcess:
     async def __aexit__(self, *_: object) -> None:
         for client in self._clients:
             client.close()
-        assert self._process is not None and self._reading is not None
+        assert self._process is not None
+        assert self._reading is not None
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
         await self._reading
 
     async def _read(self) -> None:
-        assert self._process is not None and self._process.stderr is not None
+        assert self._process is not None
+        assert self._process.stderr is not None
         async for line in self._process.stderr:
             text = line.decode().rstrip("\n")
             if text.startswith("penstock listens on http://"):
@@ -154,7 +156,8 @@ class ServeProcess:
 
     async def exit_code(self, within: float = 10.0) -> int:
         """Wait for its end."""
-        assert self._process is not None and self._reading is not None
+        assert self._process is not None
+        assert self._reading is not None
         async with asyncio.timeout(within):
             code = await self._process.wait()
             await self._reading

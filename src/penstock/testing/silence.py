@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.outcome import Outcome
 from penstock.stream import inputs
-from penstock.stream.commands import Close, End, Head, Open
+from penstock.stream.commands import Close, Done, End, Head, Open
 from penstock.testing.reading import Reading, readings
 from penstock.testing.transcript import Expired, Transcript, Turn
 
@@ -23,6 +23,8 @@ class _Clocks:
         self.opened = self.left = self.head = self.ended = False
         self.dispatched = self.token = 0.0
         self.blocked: float | None = None
+        self.waited = 0.0
+        """How long the client was blocked in all."""
 
     def due(self, now: float) -> float | None:
         """The instant at which the current attempt's silence is over the limit."""
@@ -72,6 +74,7 @@ class _Clocks:
         elif isinstance(cause, inputs.ClientDrained) and self.blocked is not None:
             self.token = turn.at
             self.dispatched += turn.at - max(self.blocked, self.dispatched)
+            self.waited += turn.at - self.blocked
             self.blocked = None
         elif isinstance(cause, inputs.ClientLeft):
             self.left = True
@@ -83,8 +86,10 @@ class _Clocks:
                 self.current = None
             elif isinstance(command, Head):
                 self.head = True
-            elif isinstance(command, End):
+            elif isinstance(command, End | Done):
                 self.ended = True
+                self.waited += 0.0 if self.blocked is None else turn.at - self.blocked
+                self.blocked = None
 
 
 def law_9_silence_is_blamed_on_a_side(transcript: Transcript) -> None:
@@ -93,3 +98,6 @@ def law_9_silence_is_blamed_on_a_side(transcript: Transcript) -> None:
     clocks = _Clocks(transcript)
     for turn in transcript.turns:
         clocks.watch(turn)
+    blocked = transcript.account.blocked
+    if transcript.over:
+        assert abs(blocked - clocks.waited) < _NEAR, f"blocked for {blocked:g} s, and it was {clocks.waited:g} s"

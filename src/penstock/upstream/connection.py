@@ -134,6 +134,8 @@ class Connection(asyncio.Protocol):
             listener.failed(reason, True)
         elif phase in ("sent", "answering"):
             self._finish(clean=self._until_eof and exc is None and self._decoded, reason=reason)
+        # It refers back to this connection: without it there is nothing for the collector to do.
+        self._parser = None
 
     def _mistrust(self) -> None:
         """Nobody asked: an idle connection that talks is not to be trusted with a request."""

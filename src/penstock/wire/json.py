@@ -15,7 +15,7 @@ def loads(data: bytes) -> Any:
     providers' own SDKs let them. Raises ValueError."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             return json.loads(data.decode("utf-8", "replace"), strict=False)
         except RecursionError as error:
@@ -36,5 +36,5 @@ def decode_as(decoder: msgspec.json.Decoder[T], kind: type[T], data: bytes) -> T
         return decoder.decode(data)
     except msgspec.ValidationError:
         raise
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return msgspec.convert(loads(data), kind)

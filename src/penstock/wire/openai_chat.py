@@ -6,6 +6,7 @@ one; every such mending is listed at `ChatDecoder.decode`.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -59,6 +60,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_ID_LINE = re.compile(rb"(?:(?<=[\r\n])|\A)id(?::[^\r\n]*)?(?:\r\n|\n|\r)")
 _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
 _OPAQUE: tuple[Event, ...] = (Opaque(),)
 _END: tuple[Event, ...] = (EndMarker(),)
@@ -81,7 +83,6 @@ class ChatDecoder:
         self._seen: set[int] = set()
         self._finishes: dict[int, str] = {}
         self._calls: dict[tuple[int, Any], int] = {}
-        self._ids_sent = False
         self.marked = False
         """The end marker came."""
         self.failed = False
@@ -95,13 +96,14 @@ class ChatDecoder:
         * the usage frame (``choices: []``), where the client did not ask for usage (F4, H5);
         * a second finish of a choice that contradicts the first or says nothing new (D10);
         * blocks with ``id``, ``retry`` or ``event`` but no data, and empty data, on which SDKs die (E6);
-        * comments once the stream carried ``id`` (E6); * ids, with ``pin_identity`` (F6).
+        * ``id`` lines: they number the provider's connection, and after one openai-python takes every comment for
+          an event and dies on it (E6); * the chunks' own ids, with ``pin_identity`` (F6).
         """
         payload = sse.payload(frame)
         if payload is not None:
             try:
                 chunk = _CHUNK.decode(payload)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return self._decode_slowly(frame)
             text = self._only_text(chunk)
             return (frame, (text,)) if text is not None else self._meant(frame, payload, chunk)
@@ -117,7 +119,13 @@ class ChatDecoder:
         if delta is None or choice.finish_reason or not self._started or self._identity is not None:
             return None
         text = delta.content
-        if type(text) is not str or not text or index not in self._seen or delta != _Delta(text):
+        if (
+            type(text) is not str
+            or not text
+            or type(index) is not int
+            or index not in self._seen
+            or delta != _Delta(text)
+        ):
             return None
         return Text(text, index)
 
@@ -125,8 +133,9 @@ class ChatDecoder:
         block = sse.parse(frame)
         if block.data is None:
             return self._dataless(frame, block)
-        self._ids_sent = self._ids_sent or block.id is not None
         payload = block.data
+        if block.id is not None:
+            frame = _ID_LINE.sub(b"", frame)
         if not payload:
             return None, _HEARTBEAT
         if payload.startswith(b"[DONE]"):
@@ -150,7 +159,7 @@ class ChatDecoder:
 
     def _dataless(self, frame: bytes, block: sse.Block) -> Decoded:
         for name, value in block.unknown:
-            report = _error_in_text(value if name == b"error" else frame)
+            report = _error_in_field(value) if name == b"error" else _error_in_text(frame)
             if report is not None:
                 self.failed = True
                 return frame, (report,)
@@ -159,11 +168,14 @@ class ChatDecoder:
         if block.event is not None or block.id is not None or block.retry is not None:
             return None, _OPAQUE
         if block.comment:
-            return (None if self._ids_sent else frame), _HEARTBEAT
+            return frame, _HEARTBEAT
         return frame, ()
 
     def _misfit(self, frame: bytes, payload: bytes) -> Decoded:
-        body = json.loads(payload)
+        try:
+            body = json.loads(payload)
+        except ValueError:
+            return None, (Malformed("its data is not JSON"),)
         if not isinstance(body, dict):
             return None, (Malformed("its data is JSON but no object"),)
         report = error_report(body)
@@ -235,7 +247,13 @@ class ChatDecoder:
             number = self._call_number(index, call)
             name, arguments = function.get("name"), function.get("arguments")
             if call.get("id") or name or arguments:
-                fragment = arguments if isinstance(arguments, str) else json.dumps(arguments or "").decode()
+                fragment = (
+                    arguments
+                    if isinstance(arguments, str)
+                    else ""
+                    if arguments is None
+                    else json.dumps(arguments).decode()
+                )
                 events.append(ToolArguments(number, _string(call.get("id")), _string(name), fragment, index))
         legacy = delta.function_call
         if isinstance(legacy, dict) and (legacy.get("name") or legacy.get("arguments")):
@@ -246,7 +264,7 @@ class ChatDecoder:
         calls = self._calls
         key = call.get("index")
         if type(key) is not int:
-            key = call.get("id") or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
+            key = _string(call.get("id")) or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
         return calls.setdefault((choice, key), sum(1 for k in calls if k[0] == choice))
 
     def _usage(self, frame: bytes, chunk: _Chunk, events: list[Event]) -> bytes | None:
@@ -268,7 +286,8 @@ class ChatDecoder:
             return None
         body = json.loads(payload)
         for choice in body["choices"]:
-            if choice.get("index", 0) in again:
+            index = choice.get("index")
+            if (index if type(index) is int else 0) in again:
                 choice["finish_reason"] = None
         return b"data: " + json.dumps(body) + b"\n\n"
 
@@ -347,7 +366,11 @@ def _content_parts(parts: Any, index: int, events: list[Event]) -> None:
             continue
         if part.get("type") == "thinking":
             pieces = part.get("thinking")
-            text = "".join(_string(p.get("text")) for p in pieces if isinstance(p, dict)) if pieces else ""
+            text = (
+                "".join(_string(p.get("text")) for p in pieces if isinstance(p, dict))
+                if isinstance(pieces, list)
+                else ""
+            )
             if text:
                 events.append(Reasoning(text, index))
         elif part.get("text"):
@@ -382,6 +405,17 @@ def _error_in_text(text: bytes) -> ErrorReport | None:
     if not isinstance(body, dict):
         return None
     return error_report(body) or error_report({"error": body.get("detail")})
+
+
+def _error_in_field(value: bytes) -> ErrorReport | None:
+    """The value of a field named ``error``: an object that has the error or is it, or plain words."""
+    try:
+        body = json.loads(value)
+    except ValueError:
+        body = value.decode("utf-8", "replace")
+    if not isinstance(body, dict):
+        return error_report({"error": body})
+    return error_report(body) or error_report({"error": body.get("detail") or body})
 
 
 def read_usage(raw: dict[str, Any]) -> Usage:

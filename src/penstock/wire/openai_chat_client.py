@@ -24,7 +24,7 @@ def read_request(body: bytes) -> StreamRequest:
         fields = _BODY.decode(body)
     except msgspec.ValidationError:
         raise BadRequest("the request body must be a JSON object", code="invalid_json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
     model = _field(fields, "model", None)
     if not isinstance(model, str) or not model:
@@ -80,7 +80,7 @@ class ChatClient:
         return ChatFold()
 
     def keepalive(self) -> bytes:
-        """A comment. The decoder sees to it that none meets an ``id`` (wire-formats.md rule 7)."""
+        """A comment. The decoder sees to it that it meets no ``id`` (wire-formats.md rule 7)."""
         return b": keep-alive\n\n"
 
     def skipped(self) -> bytes:

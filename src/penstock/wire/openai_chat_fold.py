@@ -27,18 +27,14 @@ class ChatFold:
 
     def feed(self, frame: bytes) -> None:
         """One frame of the stream. Anything but a chunk (comments, ``[DONE]``) adds nothing."""
-        data = sse.payload(frame) or sse.parse(frame).data
-        if not data or not data.startswith(b"{"):
-            return
-        chunk = json.loads(data)
-        for name, value in chunk.items():
+        for name, value in _object_in(frame).items():
             if name == "choices":
-                for choice in value or ():
+                for choice in _objects(value):
                     self._choice(choice)
             elif name == "usage":
                 if value is not None:
                     self._top["usage"] = value
-            elif name != "obfuscation" and (value or name not in self._top):
+            elif name not in ("obfuscation", "error") and (value or name not in self._top):
                 if name in ("id", "created", "model") and self._top.get(name):
                     continue
                 self._top[name] = value
@@ -57,7 +53,8 @@ class ChatFold:
         return json.dumps(top)
 
     def _choice(self, chunk: dict[str, Any]) -> None:
-        index = chunk.get("index") or 0
+        index = chunk.get("index")
+        index = index if type(index) is int else 0
         choice = self._choices.get(index)
         if choice is None:
             message: dict[str, Any] = {"role": "assistant", "content": None}
@@ -65,24 +62,25 @@ class ChatFold:
             self._choices[index] = choice
         for name, value in chunk.items():
             if name == "delta":
-                self._delta(index, choice["message"], value or {})
+                self._delta(index, choice["message"], _object(value))
             elif name == "text":
                 _join(choice["message"], "content", value)
             elif name == "logprobs":
-                if value:
+                if isinstance(value, dict):
                     choice["logprobs"] = _grown(choice["logprobs"] or {}, value)
             elif name == "finish_reason":
                 choice["finish_reason"] = choice["finish_reason"] or value
-            elif name != "index":
+            elif name not in ("index", "message"):
                 choice[name] = value
 
     def _delta(self, index: int, message: dict[str, Any], delta: dict[str, Any]) -> None:
         for name, value in delta.items():
             if name == "tool_calls":
-                for call in value or ():
+                for call in _objects(value):
                     self._tool_call(index, message, call)
             elif name in ("function_call", "audio") and isinstance(value, dict):
-                _merge(message.setdefault(name, {}), value)
+                message[name] = _object(message.get(name))
+                _merge(message[name], value)
             elif name in ("content", "reasoning_details") and isinstance(value, list):
                 message[name] = _parts(message.get(name), value)
             else:
@@ -90,17 +88,44 @@ class ChatFold:
 
     def _tool_call(self, choice: int, message: dict[str, Any], call: dict[str, Any]) -> None:
         key = call.get("index")
-        if key is None:
-            key = call.get("id") or next((k[1] for k in reversed(self._calls) if k[0] == choice), 0)
+        if type(key) is not int:
+            key = _text(call.get("id")) or next((k[1] for k in reversed(self._calls) if k[0] == choice), 0)
         known = self._calls.get((choice, key))
         if known is None:
             known = self._calls[choice, key] = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
             message.setdefault("tool_calls", []).append(known)
-        function = call.get("function") or {}
+        function = _object(call.get("function"))
         _merge(known, {name: value for name, value in call.items() if name != "function"})
-        if not isinstance(function.get("arguments", ""), str):
+        if function.get("arguments") is not None and not isinstance(function["arguments"], str):
             function = {**function, "arguments": json.dumps(function["arguments"]).decode()}
         _merge(known["function"], function)
+
+
+def _object_in(frame: bytes) -> dict[str, Any]:
+    for read in (sse.payload, lambda frame: sse.parse(frame).data):
+        data = read(frame)
+        if data and data.startswith(b"{"):
+            try:
+                return _object(json.loads(data))
+            except ValueError:
+                continue
+    return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in _list(value) if isinstance(item, dict)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _join(target: dict[str, Any], name: str, piece: Any) -> None:
@@ -129,16 +154,16 @@ def _merge(target: dict[str, Any], delta: dict[str, Any]) -> None:
 
 def _parts(known: Any, added: list[Any]) -> list[Any]:
     """Content parts: a part that goes on with the one before it (same type and index) grows it."""
-    parts: list[Any] = [{"type": "text", "text": known}] if isinstance(known, str) and known else list(known or [])
+    parts: list[Any] = [{"type": "text", "text": known}] if isinstance(known, str) and known else _list(known)
     for part in added:
         last: Any = parts[-1] if parts else None
         same = isinstance(part, dict) and isinstance(last, dict)
         if same and last.get("type") == part.get("type") and last.get("index") == part.get("index"):
             for name, value in part.items():
-                if name in ("text", "summary", "data") and isinstance(last.get(name), str) and value:
-                    last[name] += value
+                if name in ("text", "summary", "data") and isinstance(last.get(name), str):
+                    last[name] += value if isinstance(value, str) else ""
                 elif name == "thinking" and isinstance(last.get(name), list):
-                    last[name] = _parts(last[name], value or [])
+                    last[name] = _parts(last[name], _list(value))
                 elif value is not None:
                     last[name] = value
         else:
@@ -157,9 +182,13 @@ def frames_of_answer(body: dict[str, Any]) -> list[bytes]:
     top = {name: value for name, value in body.items() if name not in ("choices", "usage", "object")}
     top["object"] = "chat.completion.chunk"
     frames = []
-    for choice in body.get("choices") or ():
-        rest = {name: value for name, value in choice.items() if name not in ("message", "finish_reason", "logprobs")}
-        message = dict(choice.get("message") or {"content": choice.get("text")})
+    for choice in _objects(body.get("choices")):
+        rest = {
+            name: value
+            for name, value in choice.items()
+            if name not in ("message", "text", "finish_reason", "logprobs")
+        }
+        message = dict(_object(choice.get("message")) or {"content": choice.get("text")})
         if isinstance(message.get("tool_calls"), list):
             message["tool_calls"] = [
                 {"index": number, **call} for number, call in enumerate(message["tool_calls"]) if isinstance(call, dict)

@@ -1,0 +1,276 @@
+"""Hand-made mutants: one small lie each, and what has to notice it.
+
+``killer`` is a test file or test, below ``tests``. Those that a law kills on random stories say ``LAWS``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LAWS = "laws/test_laws.py"
+
+
+class Mutant(NamedTuple):
+    """``old`` occurs once in ``file`` (below ``src/penstock``) and becomes ``new``."""
+
+    name: str
+    law: str
+    file: str
+    old: str
+    new: str
+    killer: str = LAWS
+
+
+MACHINE, CLIENT, UPSTREAM = "stream/machine.py", "stream/client.py", "stream/upstream.py"
+DECODER, FRAMER = "wire/openai_chat.py", "framing/sse.py"
+
+MUTANTS = [
+    # 1. One Done, one Record, nothing after.
+    Mutant(
+        "it hears inputs after Done",
+        "1",
+        MACHINE,
+        "        if not self.over:\n            if type",
+        "        if True:\n            if type",
+    ),
+    Mutant(
+        "it records twice",
+        "1",
+        MACHINE,
+        "        self._out.append(Record(self.account))\n",
+        "        self._out += [Record(self.account)] * 2\n",
+    ),
+    Mutant("it goes on talking to a client that left", "1", MACHINE, "        self._client.leave(now)\n", ""),
+    # 2. Every Open meets a Close.
+    Mutant(
+        "a stale attempt is not closed",
+        "2",
+        UPSTREAM,
+        "            self.close(Outcome.CONNECT_FAILED, happened.message, now)\n",
+        "",
+    ),
+    Mutant(
+        "an ending leaves the attempt open",
+        "2",
+        MACHINE,
+        "        self._upstream.close(failure.outcome, failure.fault.message, now)\n",
+        "",
+    ),
+    # 4. After the commit nothing fails in silence, and nothing is tried again.
+    Mutant(
+        "a commit is not remembered",
+        "4",
+        CLIENT,
+        "            self.released = self._account.committed = True\n",
+        "            self._account.committed = True\n",
+    ),
+    Mutant("failover after the commit", "4", MACHINE, "released=self._client.released", "released=False"),
+    Mutant(
+        "an error after the commit is kept from the client",
+        "4",
+        CLIENT,
+        "frame = self._clean(client.error_frame(failure.fault))",
+        'frame = b""',
+    ),
+    Mutant(
+        "a folded answer starts over with the first one's text",
+        "4",
+        CLIENT,
+        "            self._fold = self._plan.client.fold()\n",
+        "            pass\n",
+        "stream/test_plays_folded.py",
+    ),
+    # 5. Cuts change nothing.
+    Mutant(
+        "a blank line in pieces is overlooked",
+        "5",
+        FRAMER,
+        "max(0, self._scanned - 2)",
+        "self._scanned",
+        "framing/test_sse_framer.py",
+    ),
+    Mutant("a CRLF is cut in two", "5", FRAMER, r"(?:\r\n|\n|\r(?=[^\n]))|", r"(?:\r\n|\n|\r)|"),
+    Mutant(
+        "a byte order mark in pieces stays",
+        "5",
+        FRAMER,
+        "if len(head) < len(_BOM) and _BOM.startswith(head):",
+        "if False:",
+        "framing/test_sse_framer.py",
+    ),
+    Mutant(
+        "what came before a frame that is too large is lost",
+        "5",
+        UPSTREAM,
+        "            self._frames(attempt, error.frames, now)\n",
+        "",
+    ),
+    # 6. Words of other attempts change nothing.
+    Mutant(
+        "bytes of a closed attempt are heard",
+        "6",
+        UPSTREAM,
+        "attempt is None or attempt.number != happened.attempt",
+        "attempt is None",
+    ),
+    Mutant(
+        "anything else of a closed attempt is heard",
+        "6",
+        UPSTREAM,
+        "attempt is not None and attempt.number == number",
+        "True",
+    ),
+    # 7. The account counts each thing by itself.
+    Mutant(
+        "usage of a failed attempt stays",
+        "7",
+        UPSTREAM,
+        "        self._account.usage = self._account.finish = None\n",
+        "",
+    ),
+    Mutant(
+        "usage adds up",
+        "7",
+        "usage.py",
+        "input=self.input if later.input is None else later.input",
+        "input=(self.input or 0) + (later.input or 0)",
+        "wire/test_chat_usage.py",
+    ),
+    Mutant("what is sent is not counted", "7", CLIENT, "        self._account.bytes_out += len(data)\n", ""),
+    Mutant(
+        "the time of a slow client is lost",
+        "7",
+        CLIENT,
+        "abort: bool = False) -> None:\n        if self.state is Client.BLOCKED:\n",
+        "abort: bool = False) -> None:\n        if False:\n",
+        "stream/test_plays_client.py",
+    ),
+    # 9. Silence is blamed on a side.
+    Mutant(
+        "the provider's clock runs while the client is blocked",
+        "9",
+        MACHINE,
+        "attempt is None or self._client.state is Client.BLOCKED",
+        "attempt is None",
+    ),
+    Mutant(
+        "the silence of a blocked client counts",
+        "9",
+        UPSTREAM,
+        "        attempt.last_token = now\n        if attempt.paused",
+        "        if attempt.paused",
+    ),
+    Mutant(
+        "the first token's clock ran while the client was blocked",
+        "9",
+        UPSTREAM,
+        "        attempt.dispatched += now - max(blocked_since, attempt.dispatched)\n",
+        "",
+        "stream/test_plays_client.py",
+    ),
+    Mutant(
+        "a comment is a token",
+        "9",
+        "events.py",
+        '"""Liveness without output: a comment, a ping, a blank line."""\n',
+        '"""Liveness."""\n\n    token: ClassVar[bool] = True\n',
+        "stream/test_plays_failed.py",
+    ),
+    Mutant(
+        "an empty delta is a token",
+        "9",
+        DECODER,
+        "            if content:\n",
+        "            if content is not None:\n",
+        "stream/test_plays_failed.py",
+    ),
+    # 10. Output bytes are input bytes.
+    Mutant(
+        "frames from before the first token are lost",
+        "10",
+        CLIENT,
+        "        for frame in attempt.held:\n            self.put(frame)\n",
+        "",
+    ),
+    Mutant(
+        "the usage frame leaks",
+        "10",
+        DECODER,
+        "return None if alone and not self._expose_usage else frame",
+        "return frame",
+        "wire/test_chat_decoder.py",
+    ),
+    Mutant(
+        "every frame is written anew",
+        "10",
+        DECODER,
+        "(index if type(index) is int else 0) in again",
+        "True",
+        "wire/test_chat_whatever.py",
+    ),
+    # 12. Memory is bounded.
+    Mutant(
+        "frames are held without end",
+        "12",
+        UPSTREAM,
+        "        if attempt.held_size <= self._plan.delivery.max_frame:\n",
+        "        if True:\n",
+        "stream/test_plays_failed.py",
+    ),
+    Mutant(
+        "a frame may grow without end",
+        "12",
+        FRAMER,
+        "        if len(self._buffer) > self._limit:\n",
+        "        if False:\n",
+        "framing/test_sse_framer.py",
+    ),
+    # 13. Success is said only by the provider.
+    Mutant(
+        "the end of a connection is success",
+        "13",
+        DECODER,
+        '            return "the stream ended before the answer was finished"\n',
+        "            return None\n",
+    ),
+    Mutant(
+        "a broken connection is a clean end",
+        "13",
+        DECODER,
+        'return None if clean else "the connection broke before the end marker"',
+        "return None",
+        "wire/test_chat_decoder.py",
+    ),
+    Mutant(
+        "an error is followed by the end marker",
+        "13",
+        CLIENT,
+        "client.end_marker() if self._plan.delivery.done_after_error else frame",
+        "client.end_marker()",
+    ),
+    Mutant(
+        "an empty answer is complete",
+        "13",
+        UPSTREAM,
+        "and not attempt.decoder.empty_is_right",
+        "and False",
+        "stream/test_plays_failed.py",
+    ),
+    # The policy, and credentials.
+    Mutant(
+        "the caller's own fault is tried again",
+        "failover",
+        "policy/failover.py",
+        "and not callers_fault",
+        "",
+        "policy/test_failover.py",
+    ),
+    Mutant(
+        "a credential reaches the client",
+        "secrets",
+        "stream/head.py",
+        'data = data.replace(secret, b"***")',
+        "pass",
+        "stream/test_head.py",
+    ),
+]
