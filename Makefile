@@ -13,6 +13,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.tested check
 	tools/install-test-services
+	tools/install-test-clients
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.tested

@@ -64,7 +64,7 @@ async def test_a_held_stream_that_lags_fails_the_job() -> None:
         while load.answered < 3:
             await asyncio.sleep(0.01)
         load._clients[0]._transport.pause_reading()  # type: ignore[union-attr]
-        with pytest.raises(jobs.BenchError, match="a stream had [0-9]+ frames where the others had"):
+        with pytest.raises(jobs.BenchError, match=r"a stream had [0-9]+ frames where the others had"):
             await asyncio.wait_for(running, 20)
         for client in load._clients:
             client._load.stopping = load._closing = True

@@ -1,18 +1,17 @@
 """E. Bytes on their way: split, odd, huge and without an end."""
 
-import asyncio
 import json
 import os
 import re
 
-import openai
 import pytest
+from lockstep import Lockstep, words_in_frames
 
 from penstock.testing import frames
 from penstock.testing.client import Answer
 from penstock.testing.rig import LiveGateway, Rig
-from penstock.testing.steps import cut, done, eof, fin, forever, hdr, pause, raw, role, split, st, tok, tool, words
-from penstock.testing.upstream import Step, Turn
+from penstock.testing.steps import cut, done, eof, fin, forever, hdr, pause, raw, split, st, tok, words
+from penstock.testing.upstream import Step
 
 USAGE = {"include_usage": True}
 TEXT = ("Grüße, ", "世界", " 👩‍👩‍👧‍👦", "🏳️‍🌈 ", "e\u0301", "ﷺ", "\u2028", "end")
@@ -43,28 +42,6 @@ def mixed(data: bytes) -> bytes:
         newline = newlines[number % 3]
         joined += part + newline + (newline if newline != b"\n" or number % 2 else b"\r\n")
     return joined + parts[-1]
-
-
-class Lockstep:
-    """Sends a piece only when the client has what came before."""
-
-    def __init__(self) -> None:
-        self._read = asyncio.Semaphore(0)
-
-    def send(self, *pieces: bytes) -> Step:
-        """Write the pieces one by one, and wait for `read` after each."""
-
-        async def play(turn: Turn) -> None:
-            for piece in pieces:
-                await turn.write(piece)
-                async with asyncio.timeout(5):
-                    await self._read.acquire()
-
-        return play
-
-    def read(self) -> None:
-        """The client has the last piece."""
-        self._read.release()
 
 
 async def whole(rig: Rig, *steps: Step, **options: object) -> tuple[Answer, dict[str, object], LiveGateway]:
@@ -143,14 +120,11 @@ async def test_E4_line_ends(rig: Rig, newline: bytes, size: int | None) -> None:
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 async def test_E4_events_are_dispatched_at_their_line_end(rig: Rig, newline: bytes) -> None:
     """Each event is at the client before the provider writes on, also where a CR could still become a CRLF."""
-    step = Lockstep()
-    events = [endings(frames.chunk(f"w{number} "), newline) for number in range(5)]
-    upstream = await rig.upstream([hdr(), step.send(*events), raw(endings(frames.finish() + frames.DONE, newline))])
+    lockstep = Lockstep(*(endings(frame, newline) for frame in words_in_frames(5)))
+    upstream = await rig.upstream([hdr(), lockstep.step(), raw(endings(frames.finish() + frames.DONE, newline))])
     gateway = await rig.gateway(upstream, between_tokens=5.0, total=10.0)
     client = await gateway.open()
-    for number in range(5):
-        await client.until(b"w%d " % number, within=3)
-        step.read()
+    await lockstep.follow(client)
     answer = await client.answer()
     assert (answer.text, answer.ended) == (words(5), "clean")
 
@@ -219,73 +193,6 @@ async def test_E5_json_that_is_nested_without_end_harms_nobody(rig: Rig, frame: 
     error = await rig.upstream([st(500, b'{"error": %b}' % DEEP)])
     answer = await (await rig.gateway(error)).ask()
     assert answer.status == 500 and len(answer.body) < 2000
-
-
-async def sdk_text(gateway: LiveGateway) -> str:
-    """What openai-python makes of a stream."""
-    async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key="any", max_retries=0) as client:
-        stream = await client.chat.completions.create(
-            model="m", stream=True, messages=[{"role": "user", "content": "?"}]
-        )
-        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
-
-
-KEEPALIVE = {"keepalive": 0.03, "commit_after": 0.03, "first_token": 5.0, "between_tokens": 5.0, "total": 10.0}
-PAUSE = pause(0.15)
-
-
-async def test_E6_comments_of_the_provider_stay_comments(rig: Rig) -> None:
-    data = b": OPENROUTER PROCESSING\n\n" * 3 + frames.role() + b": OPENROUTER PROCESSING\n\n" + frames.chunk("hi")
-    data += b":\n\n" + frames.finish() + b": ping\n\n" + frames.DONE
-    answer, record, gateway = await whole(rig, raw(data))
-    assert (answer.text, answer.ended, record["outcome"]) == ("hi", "clean", "completed")
-    assert b"data: :" not in answer.body and len(answer.events) == 4
-    assert await sdk_text(gateway) == "hi"
-
-
-async def test_E6_no_keepalive_meets_an_id(rig: Rig) -> None:
-    """A comment after an ``id`` is an empty event to openai-python, and its end."""
-    steps = [hdr(), raw(b": early\n\n")]
-    for number, frame in enumerate([frames.role(), frames.chunk("a"), frames.chunk("b")]):
-        steps += [raw(b"id: %d\n" % number + frame), PAUSE, raw(b": ping\n\n")]
-    upstream = await rig.upstream([*steps, fin(), done()])
-    gateway = await rig.gateway(upstream, **KEEPALIVE)
-    assert await sdk_text(gateway) == "ab"
-
-
-EMPTY = [b"data:\n\n", b"data: \n\n", b"data\n\n", b"event: ping\n\n", b"event: ping\ndata:\n\n"]
-
-
-@pytest.mark.parametrize("empty", EMPTY)
-async def test_E6_empty_events_of_the_provider_do_not_reach_clients(rig: Rig, empty: bytes) -> None:
-    data = empty + frames.role() + empty + frames.chunk("hi") + empty + frames.finish() + frames.DONE
-    answer, record, gateway = await whole(rig, raw(data))
-    assert answer.body == frames.answer("hi") and record["outcome"] == "completed"
-    assert await sdk_text(gateway) == "hi"
-
-
-@pytest.mark.parametrize(
-    "steps",
-    [
-        pytest.param([PAUSE, hdr(), role(), tok(1)], id="before the headers"),
-        pytest.param([hdr(), PAUSE, role(), PAUSE, tok(1)], id="before the first token"),
-        pytest.param([raw(b"event: x\n"), PAUSE, raw(frames.chunk("w0 "))], id="between the lines of an event"),
-        pytest.param([tok(1), raw(frames.chunk("w1 ")[:40]), PAUSE, raw(frames.chunk("w1 ")[40:])], id="inside JSON"),
-        pytest.param([tok(1), raw(frames.chunk("")[:-1]), PAUSE, raw(b"\n")], id="before a blank line"),
-        pytest.param([tok(1), tool("{}"), PAUSE, tool("{}", call=1), PAUSE], id="inside a tool call"),
-    ],
-)
-async def test_E6_own_keepalives_only_between_events(rig: Rig, steps: list[Step]) -> None:
-    upstream = await rig.upstream([*steps, fin(), done()])
-    gateway = await rig.gateway(upstream, **KEEPALIVE)
-    answer = await gateway.ask()
-    record = await gateway.record()
-    assert record["outcome"] == "completed" and record["keepalives"] >= 2
-    blocks = answer.body.split(b"\n\n")
-    assert sum(block == b": keep-alive" for block in blocks) == record["keepalives"]
-    assert answer.body.count(b"keep-alive") == record["keepalives"]
-    assert answer.text.startswith("w0 ") and answer.marks == 1
-    assert (await sdk_text(gateway)).startswith("w0 ")
 
 
 async def test_E7_a_very_large_event(rig: Rig) -> None:

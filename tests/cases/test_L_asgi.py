@@ -340,7 +340,7 @@ MARKS: dict[str, tuple[list[Step], bytes]] = {
 @pytest.mark.parametrize("how", ["close", "abort", "stop reading"])
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("mark", MARKS)
-async def test_L6_L7_aborts_against_a_provider_that_never_pauses(rig: Rig, mark: str, server: str, how: str) -> None:
+async def test_L7_aborts_against_a_provider_that_never_pauses(rig: Rig, mark: str, server: str, how: str) -> None:
     """The producer leaves no gap in which a cancellation would find its place; the client leaves in every phase."""
     steps, text = MARKS[mark]
     upstream = await rig.upstream(steps)
@@ -362,7 +362,7 @@ async def test_L6_L7_aborts_against_a_provider_that_never_pauses(rig: Rig, mark:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_L6_L7_aborts_in_the_request_body(rig: Rig, server: str) -> None:
+async def test_L6_aborts_in_the_request_body(rig: Rig, server: str) -> None:
     upstream = await rig.upstream([hdr(), FLOOD])
     gateway = await mounted(rig, "none", server, upstream)
     for size in (0, 1, 40):

@@ -73,7 +73,7 @@ CLIENTS = (
 
 
 def seed_of(client: Client, mode: str, scenario: Scenario) -> int:
-    """A number that no other job of the session has."""
+    """A number that no other job of the run has."""
     place = client.jobs().index((mode, scenario))
     return 1000 * (1 + CLIENTS.index(client)) + place
 

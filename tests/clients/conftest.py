@@ -1,4 +1,4 @@
-"""One stage for the session, and each client driven once, when its first test asks for it."""
+"""One stage for the whole run, and each client driven once, when its first test asks for it."""
 
 from collections.abc import Callable, Iterator
 

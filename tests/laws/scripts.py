@@ -10,7 +10,7 @@ from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Inp
 from penstock.stream.plan import Plan
 from penstock.testing import frames
 from penstock.testing.playbook import plan
-from penstock.testing.run import Ends, Fails, Opens, Responds, Script, Sends, Step
+from penstock.testing.run import Ends, Fails, Meanwhile, Opens, Responds, Script, Sends, Step
 
 TOKENS = [
     frames.chunk("Hi"),
@@ -62,6 +62,7 @@ ENDINGS = [
     b"",
 ]
 GAPS = st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.3, 1.0, 4.9, 5.0, 9.9, 10.1, 15.0, 15.1, 29.9, 30.0, 31.0])
+MEANWHILE = [ClientBlocked(), ClientDrained(), ClientBlocked(), ClientDrained(), ClientLeft(), Stop(), Shutdown()]
 BODIES = st.sampled_from(
     [
         b'{"error":{"message":"no","type":"x","code":"y"}}',
@@ -115,6 +116,8 @@ def attempts(draw: st.DrawFn) -> Script:
         status = 200 if kind == "document" else draw(st.sampled_from([400, 401, 422, 429, 500, 503, 302]))
         steps.append((gap(), Responds(status, (*frames.JSON, (b"retry-after", b"2")))))
         steps += [(gap(), Sends(piece)) for piece in draw(cut(draw(BODIES)))]
+    for happened in draw(st.lists(st.sampled_from(MEANWHILE), max_size=3)):
+        steps.insert(draw(st.integers(1, len(steps))), (gap(), Meanwhile(happened)))
     ending = draw(st.sampled_from([True, True, False, None]))
     return steps if ending is None else [*steps, (gap(), Ends(ending, "reset" if not ending else ""))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scripts import attempts, clients, cut, plans, streams
 
@@ -54,6 +54,7 @@ def test_every_law_holds_for_a_fault_at_any_step_of_an_example(plan, name, fault
 @given(body=streams(), ending=st.booleans(), client=clients(), stream=st.booleans())
 def test_success_needs_a_finish_or_an_end_marker_and_no_error_before_it(body, ending, client, stream):
     """Read with plain means, not with the decoder."""
+    assume(b"\xef\xbb\xbf" not in body[3:])  # In the middle it makes a field that nobody knows.
     steps = [*script(body)[:-1], (0.0, Ends(ending))]
     transcript = run(plan(stream=stream, targets=1), [steps], client)
     if transcript.outcome is Outcome.COMPLETED:

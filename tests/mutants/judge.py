@@ -16,7 +16,8 @@ import msgspec
 import pytest
 
 LOADED = (hypothesis, msgspec, pytest)
-QUIET = ["-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:anyio"]
+WITHOUT = [word for plugin in ("cacheprovider", "asyncio", "anyio") for word in ("-p", f"no:{plugin}")]
+QUIET = ["-x", "-q", "--no-header", "--tb=line", "--assert=plain", *WITHOUT]
 
 
 def begin(home: str, tests: list[str]) -> tuple[int, str]:

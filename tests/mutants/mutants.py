@@ -40,7 +40,14 @@ MUTANTS = [
         "        self._out.append(Record(self.account))\n",
         "        self._out += [Record(self.account)] * 2\n",
     ),
-    Mutant("it goes on talking to a client that left", "1", MACHINE, "        self._client.leave(now)\n", ""),
+    Mutant(
+        "it goes on talking to a client that left",
+        "1",
+        MACHINE,
+        "        self._client.leave(now)\n",
+        "",
+        "stream/test_plays_completed.py",
+    ),
     # 2. Every Open meets a Close.
     Mutant(
         "a stale attempt is not closed",
@@ -89,7 +96,14 @@ MUTANTS = [
         "self._scanned",
         "framing/test_sse_framer.py",
     ),
-    Mutant("a CRLF is cut in two", "5", FRAMER, r"(?:\r\n|\n|\r(?=[^\n]))|", r"(?:\r\n|\n|\r)|"),
+    Mutant(
+        "a CRLF is cut in two",
+        "5",
+        FRAMER,
+        r"(?:\r\n|\n|\r(?=[^\n]))|",
+        r"(?:\r\n|\n|\r)|",
+        "framing/test_sse_framer.py",
+    ),
     Mutant(
         "a byte order mark in pieces stays",
         "5",
@@ -104,6 +118,7 @@ MUTANTS = [
         UPSTREAM,
         "            self._frames(attempt, error.frames, now)\n",
         "",
+        "stream/test_plays_failed.py",
     ),
     # 6. Words of other attempts change nothing.
     Mutant(
@@ -159,6 +174,7 @@ MUTANTS = [
         UPSTREAM,
         "        attempt.last_token = now\n        if attempt.paused",
         "        if attempt.paused",
+        "stream/test_plays_client.py",
     ),
     Mutant(
         "the first token's clock ran while the client was blocked",
@@ -204,9 +220,9 @@ MUTANTS = [
         "every frame is written anew",
         "10",
         DECODER,
-        "(index if type(index) is int else 0) in again",
-        "True",
-        "wire/test_chat_whatever.py",
+        "        bytes_on: bytes | None = frame\n",
+        '        bytes_on: bytes | None = b"data: " + payload + b"\\n\\n"\n',
+        "wire/test_chat_decoder.py",
     ),
     # 12. Memory is bounded.
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from endings import failed_after, the_end, told
+from play_endings import failed_after, the_end, told
 
 from penstock.testing.playbook import (
     ANY,

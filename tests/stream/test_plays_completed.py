@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from endings import ONE, the_end
+from play_endings import ONE, the_end
 
 from penstock.testing.playbook import (
     ANY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from endings import ONE, failed_after, failed_before, the_end, told
+from play_endings import ONE, failed_after, failed_before, the_end, told
 
 from penstock.testing.playbook import (
     ANY,
@@ -143,6 +143,13 @@ def test_upstream_error_from_a_document_that_is_no_answer():
 def test_upstream_error_of_a_frame_over_the_limit():
     play = streaming(plan(max_frame=200)).give(UpstreamBytes(0, b"data: " + b"x" * 195))
     play.expect(Close(0), Send(containing(b"over 200 bytes")), End(), *the_end(Outcome.UPSTREAM_ERROR))
+
+
+def test_frames_before_one_over_the_limit_are_not_lost_to_it():
+    play = streaming(plan(max_frame=200)).give(UpstreamBytes(0, chunk("!") + b"data: " + b"x" * 195))
+    play.expect(
+        Send(chunk("!")), Close(0), Send(containing(b"over 200 bytes")), End(), *the_end(Outcome.UPSTREAM_ERROR)
+    )
 
 
 def test_upstream_error_of_too_much_before_the_first_token():

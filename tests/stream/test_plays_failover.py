@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from endings import failed_after, the_end
+from play_endings import failed_after, the_end
 
 from penstock.testing.playbook import (
     ANY,

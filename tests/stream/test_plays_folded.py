@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from endings import the_end, told
+from play_endings import the_end, told
 
 from penstock.testing.playbook import (
     ANY,

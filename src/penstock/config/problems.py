@@ -43,7 +43,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         parts = [self.message, f"found {self.found}" if self.found else "", self.allowed and f"allowed: {self.allowed}"]
-        return ": ".join(part for part in (place, self.key, "; ".join(filter(None, parts))) if part)
+        line = ": ".join(part for part in (place, self.key, "; ".join(filter(None, parts))) if part)
+        # Names out of the file may hold anything, and a problem is one line.
+        return " ".join(line.splitlines())
 
 
 class ConfigError(PenstockError):

@@ -95,6 +95,8 @@ class LaneProtocol(HttpToolsProtocol):
         if not cycle.response_started:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif cycle.chunked_encoding:
+            if self._lane is not None:
+                self._lane.flush_head()
             self.transport.write(b"0")
         self._look_again(0)
         return True
@@ -123,13 +125,14 @@ def _is_reset(transport: asyncio.Transport) -> bool:
 class Lane:
     """A sink (see `ports.Sink`) on uvicorn's transport."""
 
-    __slots__ = ("_chunked", "_protocol", "_transport", "cycle", "on_blocked", "on_drained", "on_left")
+    __slots__ = ("_chunked", "_head", "_protocol", "_transport", "cycle", "on_blocked", "on_drained", "on_left")
 
     def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffer: int):
         self._protocol = protocol
         self._transport = transport = protocol.transport
         self.cycle = cycle
         self._chunked = False
+        self._head = b""
         self.on_blocked: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
@@ -155,16 +158,29 @@ class Lane:
         elif not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        self._transport.write(b"".join(lines))
+        # It goes out with the first of the body, in one write; if there is none at once, soon.
+        self._head = b"".join(lines)
+        self._protocol.loop.call_soon(self.flush_head)
+
+    def flush_head(self) -> None:
+        """Write the head, if it still waits for the first of the body."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
 
     def write(self, data: bytes) -> None:
         """Body bytes."""
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
 
     def end(self, *, abort: bool) -> None:
         """The body is over."""
         cycle, transport = self.cycle, self._transport
         cycle.response_complete = True
+        self.flush_head()
         if abort:
             transport.abort()
         else:

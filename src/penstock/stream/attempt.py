@@ -20,6 +20,7 @@ MAX_ERROR_BODY = 1 << 20
 """An error body longer than this is cut: it is for people to read."""
 
 _GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -162,8 +163,8 @@ def _sniff(start: bytes, content_type: bytes) -> Body:
         return Body.COMPRESSED
     if start == _GZIP[:1]:
         return Body.UNKNOWN
-    seen = start.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-    if not seen:
+    seen = start[:4096].removeprefix(_BOM).lstrip(b" \t\r\n")
+    if not seen or _BOM.startswith(start):
         return Body.UNKNOWN if len(start) < 4096 else Body.STREAM
     if seen[:1] in b"{[<":
         return Body.WHOLE

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
 import sys
 import threading
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -14,42 +14,54 @@ import msgspec
 from penstock.stream.summary import Summary
 
 QUEUE_LINES = 10_000
+INTERVAL = 0.02
+"""Seconds between two looks at the queue."""
 
 
 class LogWriter:
-    """Writes lines to ``stream`` from a thread of its own."""
+    """Writes lines to ``stream`` from a thread of its own.
+
+    The thread looks for lines now and then instead of being woken for each: a wake-up a line costs the event loop
+    more than the line.
+    """
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream or sys.stderr
-        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_LINES)
+        self._lines: deque[str] = deque()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
         self.dropped = 0
-        """Lines that did not fit."""
+        """Lines that did not fit, or could not be written."""
         self._thread.start()
 
     def write(self, line: str) -> None:
         """Queue a line."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) >= QUEUE_LINES:
             self.dropped += 1
+        else:
+            self._lines.append(line)
 
     def close(self) -> None:
         """Write what is queued, within a second."""
-        try:
-            self._lines.put(None, timeout=1)
-        except queue.Full:
-            return
+        self._stop.set()
         self._thread.join(1)
 
     def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                self._stream.write(line + "\n")
-                if self._lines.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self.dropped += 1
+        while not self._stop.wait(INTERVAL):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        lines = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        if not lines:
+            return
+        try:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += len(lines)
 
 
 class LineHandler(logging.Handler):

@@ -244,7 +244,19 @@ def replay(
             for word in (word for attempt in closed for word in words(attempt)):
                 answered = again.give(word, turn.at)
                 assert not answered, f"{short(word)} was answered with {short(answered)}"
+    for word in AFTERWARDS if late_words and again.over else ():
+        answered = again.give(word, again.turns[-1].at + 1)
+        assert not answered, f"{short(word)} was answered after Done with {short(answered)}"
     return again
+
+
+AFTERWARDS = (
+    inputs.ClientBlocked(),
+    inputs.ClientDrained(),
+    inputs.Stop(),
+    inputs.Shutdown(),
+    inputs.ClientLeft(),
+)
 
 
 def words(attempt: int) -> Iterable[inputs.Input]:
