@@ -11,7 +11,7 @@ settings.register_profile("quick", max_examples=100, deadline=None, suppress_hea
 settings.register_profile("thorough", max_examples=3000, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile(  # The first failure is enough: nobody reads the smallest one of a mutant.
     "mutants",
-    max_examples=80,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,

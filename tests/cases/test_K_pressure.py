@@ -157,7 +157,8 @@ async def test_K2_ten_thousand_streams(tmp_path: Path) -> None:
         memory, descriptors = process.memory, process.descriptors
         await many(process.port, STREAMS - STREAMS // 5, seed=2)
         await settled(process)
-        assert process.memory - memory < 2 * MIB
+        # Half a kilobyte a stream: a thing that is forgotten is larger.
+        assert process.memory - memory < 4 * MIB
         # Kept-alive connections to the provider apart, of which there may be no more than were used at once.
         metrics = (await process.get("/metrics")).body
         idle = int(metrics.split(b"\npenstock_upstream_idle_connections ")[1].split(b".")[0])

@@ -46,7 +46,7 @@ def test_its_text_reasoning_and_tools_are_read(example):
         name, arguments = calls.get(event.call, ("", ""))
         calls[event.call] = name + event.name, arguments + event.arguments
     assert list(calls.values()) == example.tools
-    assert sum(isinstance(e, Malformed) for e in events) == example.malformed + (example.file == "cut-in-a-frame.sse")
+    assert sum(isinstance(e, Malformed) for e in events) == example.malformed
 
 
 @by_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.usage import Usage
-from penstock.wire.openai_chat import read_usage
+from penstock.wire.openai_chat_usage import read_usage
 
 
 def tokens(prompt: object, completion: object, total: object = None, **more: object) -> dict[str, object]:

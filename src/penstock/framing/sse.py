@@ -20,6 +20,11 @@ _BOM = b"\xef\xbb\xbf"
 # The end of a line, then at once another one. The order of alternatives makes CRLF one line end.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r(?!\n)(?:\r\n|\n|\r)")
 
+_LARGE = 64 * 1024
+"""From this size on a pending block is not joined anew with every piece, which would take quadratic time."""
+_TAIL = 4
+"""Bytes in which a blank line may have begun."""
+
 
 class SSEFramer:
     """Splits a byte stream into frames. ``limit`` bounds a frame in bytes.
@@ -27,11 +32,15 @@ class SSEFramer:
     A leading byte order mark is dropped: it belongs to the encoding, and clients lose the first event over it.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_limit", "_plain", "_scanned", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_later", "_later_size", "_limit", "_plain", "_scanned", "_started", "_tail")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):
         self._buffer = b""
         self._scanned = 0
+        self._later: list[bytes] = []
+        """Pieces of a large block, known not to end in them: joined when it does."""
+        self._later_size = 0
+        self._tail = b""
         self._limit = limit
         self._after_cr = False
         self._started = False
@@ -56,13 +65,14 @@ class SSEFramer:
 
     def close(self) -> bytes:
         """What is left at the end of the stream: the bytes of an unterminated block, often empty."""
-        rest, self._buffer, self._scanned = self._buffer, b"", 0
+        rest = b"".join((self._buffer, *self._later))
+        self._buffer, self._later, self._later_size, self._scanned = b"", [], 0, 0
         return rest
 
     @property
     def pending(self) -> int:
         """Bytes of the block that is not whole yet."""
-        return len(self._buffer)
+        return len(self._buffer) + self._later_size
 
     def _feed_slowly(self, data: bytes) -> list[bytes]:
         if not self._started:
@@ -73,6 +83,11 @@ class SSEFramer:
             self._started = True
             self._buffer = b""
             data = head.removeprefix(_BOM)
+        if len(self._buffer) > _LARGE:
+            if not self._ends_in(data):
+                return []
+            data = b"".join((*self._later, data))
+            self._later, self._later_size = [], 0
         frames: list[bytes] = []
         if self._after_cr and data:
             self._after_cr = False
@@ -96,6 +111,19 @@ class SSEFramer:
         self._scanned = len(self._buffer)
         self._check(frames)
         return frames
+
+    def _ends_in(self, data: bytes) -> bool:
+        """Whether the large block that is pending may end within ``data``; if not, ``data`` is put by."""
+        probe = (self._tail or self._buffer[-_TAIL:]) + data
+        if _BLANK_LINE.search(probe):
+            self._tail = b""
+            return True
+        self._later.append(data)
+        self._later_size += len(data)
+        self._tail = probe[-_TAIL:]
+        if self.pending > self._limit:
+            raise FrameTooLarge(self._limit, [])
+        return False
 
     def _check(self, frames: list[bytes]) -> None:
         for place, frame in enumerate(frames):

@@ -84,7 +84,7 @@ class Attempt:
         self.held: list[bytes] = []
         """Frames from before the first token: they go out only if this attempt wins."""
         self.held_size = 0
-        self.collected = b""
+        self.collected = bytearray()
         self.asked_usage = False
         self.paused = False
         self.last_token = now
@@ -109,13 +109,13 @@ class Attempt:
             return self.framer.feed(data)
         self.collected += data
         if self.body is Body.UNKNOWN:
-            self.body = _sniff(self.collected, header(self.headers, b"content-type") or b"")
+            self.body = _sniff(bytes(self.collected), header(self.headers, b"content-type") or b"")
             if self.body is Body.STREAM:
-                data, self.collected = self.collected, b""
+                data, self.collected = bytes(self.collected), bytearray()
                 return self.framer.feed(data)
         if self.body is Body.ERROR:
-            self.collected = self.collected[:MAX_ERROR_BODY]
-        if len(self.collected) > self._limit:
+            del self.collected[MAX_ERROR_BODY:]
+        elif len(self.collected) > self._limit:
             raise FrameTooLarge(self._limit)
         return []
 
@@ -135,7 +135,7 @@ class Attempt:
     def rest(self) -> bytes:
         """What is left in the framer at the end of the body."""
         if self.body is Body.UNKNOWN:
-            rest, self.collected = self.collected, b""
+            rest, self.collected = bytes(self.collected), bytearray()
             return rest
         return self.framer.close()
 
@@ -143,7 +143,7 @@ class Attempt:
         """The frames that stand for a document which came in place of a stream, or the error that it is."""
         kind = (header(self.headers, b"content-type") or b"").decode("latin-1")
         try:
-            body = json.loads(self.collected)
+            body = json.loads(bytes(self.collected))
         except ValueError:
             body = None
         if isinstance(body, list) and len(body) == 1:

@@ -31,7 +31,8 @@ class ClientSide:
         self._winner: Attempt | None = None
         self._last_write = now
         self.blocked_since = 0.0
-        self._owes_end = False
+        self.owes_end = False
+        """The answer is whole, but the client is blocked and has not read it to its end."""
         self.state = Client.WAITING
         self.released = False
         """A token event went out: the stream is committed."""
@@ -81,7 +82,7 @@ class ClientSide:
             answer = self._fold.answer()
             self._answer(200, (JSON, (b"cache-control", b"no-cache")), answer, now)
         if self.state is Client.BLOCKED:
-            self._owes_end = True
+            self.owes_end = True
         else:
             self._end(now)
 
@@ -198,7 +199,7 @@ class ClientSide:
         self._move(ClientStep.DRAIN)
         self._account.blocked += now - self.blocked_since
         self._last_write = now
-        if self._owes_end:
+        if self.owes_end:
             self._end(now)
         return True
 

@@ -238,7 +238,7 @@ class Stream:
     def _end(self, failure: faults.Failure, now: float) -> None:
         """The stream ends otherwise than complete. The first cause wins; but an answer of which the client never
         read the end was not delivered, whatever the provider did."""
-        if self._outcome is None or failure.outcome is Outcome.SLOW_CLIENT:
+        if self._outcome is None or self._client.owes_end:
             self._outcome = failure.outcome
             self.account.reason = failure.fault.message
         self._upstream.close(failure.outcome, failure.fault.message, now)
@@ -266,6 +266,9 @@ class Stream:
                 self._done(now)
 
     def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
+        if self.settling and self._client.owes_end:
+            self._end(faults.client_closed(), now)
+            return
         attempt = self._upstream.attempt
         had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
         self._client.leave(now)

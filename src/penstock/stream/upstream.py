@@ -199,7 +199,7 @@ class UpstreamSide:
             self.open(attempt.target, now, ask_usage=False)
         else:
             # Scrubbed here too: a quotation may end in the middle of a credential.
-            body = b"" if attempt.coding else scrubbed(attempt.collected, self._plan.secrets)
+            body = b"" if attempt.coding else scrubbed(bytes(attempt.collected), self._plan.secrets)
             failure = faults.http_error(attempt.status, attempt.headers, body)
             self._course.failed(failure, now, reuse=reuse)
 
@@ -247,7 +247,7 @@ class UpstreamSide:
 
     def _hold(self, attempt: Attempt, frame: bytes, events: tuple[Event, ...], now: float) -> bool:
         """Keep a frame from before the first token, within bounds."""
-        if events and type(events[0]) is Heartbeat and attempt.held_size > HELD_HEARTBEATS:
+        if (not events or type(events[0]) is Heartbeat) and attempt.held_size > HELD_HEARTBEATS:
             return True
         attempt.hold(frame)
         if attempt.held_size <= self._plan.delivery.max_frame:

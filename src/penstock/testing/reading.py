@@ -117,7 +117,7 @@ class Reading:
 
     def _hold(self, frame: bytes, events: tuple[Event, ...]) -> bool:
         """A frame from before the first token, within bounds."""
-        if events and isinstance(events[0], Heartbeat) and self._held > HELD_HEARTBEATS:
+        if (not events or isinstance(events[0], Heartbeat)) and self._held > HELD_HEARTBEATS:
             return False
         self._held += len(frame)
         self.over = self.over or self._held > self._plan.delivery.max_frame

@@ -13,8 +13,9 @@ from penstock.upstream import proxy, tls
 from penstock.upstream.connection import Connection
 from penstock.upstream.origin import Origin
 
-RECEIVE_BUFFER = 256 * 1024
-"""Bytes that the kernel may take from a provider before the gateway reads them: part of what a stalled client costs."""
+RECEIVE_BUFFER = 56 * 1024
+"""Bytes that the kernel may take from a provider before the gateway reads them (Linux doubles it): part of what a
+stalled client costs. One read stays under the size from which malloc asks the system: what it took goes back whole."""
 
 
 class DialError(ConnectionError):

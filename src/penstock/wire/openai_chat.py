@@ -13,7 +13,6 @@ import msgspec
 
 from penstock.events import (
     EndMarker,
-    ErrorReport,
     Event,
     Finish,
     Heartbeat,
@@ -28,9 +27,9 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing import sse
-from penstock.usage import Usage
 from penstock.wire import json
-from penstock.wire.openai_errors import error_report
+from penstock.wire.openai_chat_usage import read_usage
+from penstock.wire.openai_errors import error_in_field, error_in_text, error_report
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -83,6 +82,7 @@ class ChatDecoder:
         self._seen: set[int] = set()
         self._finishes: dict[int, str] = {}
         self._calls: dict[tuple[int, Any], int] = {}
+        self._half = False
         self.marked = False
         """The end marker came."""
         self.failed = False
@@ -159,7 +159,7 @@ class ChatDecoder:
 
     def _dataless(self, frame: bytes, block: sse.Block) -> Decoded:
         for name, value in block.unknown:
-            report = _error_in_field(value) if name == b"error" else _error_in_text(frame)
+            report = error_in_field(value) if name == b"error" else error_in_text(frame)
             if report is not None:
                 self.failed = True
                 return frame, (report,)
@@ -314,12 +314,13 @@ class ChatDecoder:
         if not rest.strip():
             return rest or None, ()
         block = sse.parse(rest)
-        report = None if block.data is not None else _error_in_text(rest)
+        report = None if block.data is not None else error_in_text(rest)
         if report is not None:
             self.failed = True
             return rest, (report,)
         if block.data is None or not (block.data.startswith(b"[DONE]") or _is_json(block.data)):
-            return None, (Malformed("the stream ends inside a frame"),)
+            self._half = True
+            return None, ()
         bytes_on, events = self.decode(rest)
         if bytes_on is None or events == _END:
             return bytes_on, events
@@ -346,6 +347,8 @@ class ChatDecoder:
             odd.append("no_end_marker")
         if not self.finished:
             odd.append("unfinished_choice")
+        if self._half:
+            odd.append("half_frame")
         return odd
 
     @property
@@ -394,54 +397,3 @@ def _is_json(data: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _error_in_text(text: bytes) -> ErrorReport | None:
-    """An error written into the stream without a ``data`` field: llama.cpp's ``error: {…}``, Gemini's bare JSON."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
-        return None
-    return error_report(body) or error_report({"error": body.get("detail")})
-
-
-def _error_in_field(value: bytes) -> ErrorReport | None:
-    """The value of a field named ``error``: an object that has the error or is it, or plain words."""
-    try:
-        body = json.loads(value)
-    except ValueError:
-        body = value.decode("utf-8", "replace")
-    if not isinstance(body, dict):
-        return error_report({"error": body})
-    return error_report(body) or error_report({"error": body.get("detail") or body})
-
-
-def read_usage(raw: dict[str, Any]) -> Usage:
-    """Usage of any dialect in canonical, disjoint kinds (wire-formats.md §9.3)."""
-    prompt, completion = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
-    prompt_details = raw.get("prompt_tokens_details")
-    prompt_details = prompt_details if isinstance(prompt_details, dict) else {}
-    output_details = raw.get("completion_tokens_details")
-    output_details = output_details if isinstance(output_details, dict) else {}
-    cached = _count(prompt_details.get("cached_tokens"))
-    if cached is None:
-        cached = _count(raw.get("prompt_cache_hit_tokens"))
-    written = _count(prompt_details.get("cache_write_tokens"))
-    reasoning = _count(output_details.get("reasoning_tokens"))
-    total = _count(raw.get("total_tokens"))
-    # xAI leaves reasoning out of completion_tokens; the total tells which it is.
-    apart = bool(reasoning) and total is not None and (prompt or 0) + (completion or 0) + (reasoning or 0) == total
-    visible = completion
-    if completion is not None and reasoning and not apart:
-        visible = max(0, completion - reasoning)
-    uncached = None if prompt is None else max(0, prompt - (cached or 0) - (written or 0))
-    cost = raw.get("cost")
-    return Usage(uncached, visible, reasoning, cached, written, cost if isinstance(cost, float | int) else None)
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value)

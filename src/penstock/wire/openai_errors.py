@@ -79,6 +79,28 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def error_in_text(text: bytes) -> ErrorReport | None:
+    """An error written into the stream without a ``data`` field: llama.cpp's ``error: {…}``, Gemini's bare JSON."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    return error_report(body) or error_report({"error": body.get("detail")})
+
+
+def error_in_field(value: bytes) -> ErrorReport | None:
+    """The value of a field named ``error``: an object that has the error or is it, or plain words."""
+    try:
+        body = json.loads(value)
+    except ValueError:
+        body = value.decode("utf-8", "replace")
+    if not isinstance(body, dict):
+        return error_report({"error": body})
+    return error_report(body) or error_report({"error": body.get("detail") or body})
+
+
 def error_object(fault: Fault, stream: str) -> dict[str, Any]:
     """The ``error`` object of bodies and frames. Never null where a client tests for truth: absent instead."""
     body: dict[str, Any] = dict(fault.fields or {})
