@@ -53,7 +53,7 @@ def bench_command(
     It takes some three and a half minutes and needs two idle cores. Compare ratios; times belong to the machine.
     """
     try:
-        with _ended_by_sigterm():
+        with _ended_by_signals():
             report = measured(rounds or (_QUICK_ROUNDS if quick else _ROUNDS), only, quick)
         click.echo(text(report), nl=False)
         if json_file is not None:
@@ -106,17 +106,18 @@ def _command(rounds: int, only: tuple[str, ...], quick: bool) -> str:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the benchmark as Ctrl-C does: with its processes and its files."""
+def _ended_by_signals() -> Iterator[None]:
+    """A signal ends the benchmark with its processes and its files; SIGINT too where a shell had it ignored."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell(line: str) -> None:
