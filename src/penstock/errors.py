@@ -32,6 +32,14 @@ class FrameTooLarge(PenstockError):
         self.frames = frames or []
 
 
+class CorruptFrame(PenstockError, ValueError):
+    """Bytes of a provider's stream are no frame. ``frames`` came whole before them, by the same feed."""
+
+    def __init__(self, what: str, frames: list[bytes] | None = None):
+        super().__init__(f"a frame of the provider's stream is corrupt: {what}")
+        self.frames = frames or []
+
+
 class Fault(msgspec.Struct, frozen=True, gc=False):
     """An error as the client is told of it, before it takes the shape of a wire.
 

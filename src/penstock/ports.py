@@ -62,8 +62,8 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Body bytes."""
 
-    def end(self, *, abort: bool) -> None:
-        """The body is whole, or (``abort``) is to be seen as cut."""
+    def end(self, *, abort: bool, cut: bool = False) -> None:
+        """The body is whole; or is to be seen as cut: at once (``abort``), or behind all that was written (``cut``)."""
 
 
 class Recorder(Protocol):

@@ -13,3 +13,5 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool
     """The client asked to see usage in the stream."""
     body: dict[str, msgspec.Raw]
+    query: str | None = None
+    """What of the request's query goes on to a provider of the same wire; None on wires that have none."""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from penstock.bench import children
 from penstock.bench.command import bench_command
 from penstock.bench.job import BenchError
+from penstock.bench.wires import CASES
 
 ARGV = [sys.executable, "-c", "from penstock.bench.command import bench_command as c; c()"]
 
@@ -39,6 +40,28 @@ def test_a_quick_run_of_one_measure(tmp_path: Path) -> None:
     assert str(tmp_path) not in page
 
 
+def test_a_quick_run_of_the_wires(tmp_path: Path) -> None:
+    numbers, written = tmp_path / "bench.json", tmp_path / "performance.md"
+    done = subprocess.run(
+        [*ARGV, "--quick", "--only", "wires", "--json", str(numbers), "--write", str(written)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "wires, round 1 of 1\n"
+    report = json.loads(numbers.read_text())
+    rows = report["outcomes"][0]["figures"]
+    assert list(rows) == [case.label for case in CASES]
+    for own in rows.values():
+        assert own["cpu_us_per_chunk"]["median"] > 0 and own["nginx_us_per_chunk"]["median"] > 0
+    page = written.read_text()
+    for case in CASES:
+        assert f"| {case.label} |" in page and f"  {case.label} " in done.stdout
+    assert "CPU a chunk, translated, the costliest pair, at most 2.5 × nginx" in page
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
@@ -63,7 +86,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -
 def test_a_measure_that_there_is_not_is_refused() -> None:
     done = CliRunner().invoke(bench_command, ["--only", "paced,speed"])
     assert done.exit_code == 2
-    assert "'speed' is not a measure; there are paced, saturation, first_token, idle, short" in done.output
+    assert "'speed' is not a measure; there are paced, saturation, first_token, idle, short, wires" in done.output
 
 
 def test_without_nginx_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

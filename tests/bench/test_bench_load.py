@@ -99,3 +99,45 @@ async def test_nobody_at_the_port_fails_the_job() -> None:
     job = jobs.Job(model="sim", port=1, streams=1, frames=4, window=0.1)
     with pytest.raises(jobs.BenchError, match="no connection to port 1"):
         await Load(job, asyncio.get_running_loop()).run()
+
+
+@pytest.mark.parametrize(
+    ("wire", "more"),
+    [
+        ("openai-chat", 3),
+        # created, in_progress, item and part opened; then text, part and item closed, completed
+        ("openai-responses", 8),
+        ("anthropic-messages", 5),
+        ("gemini", 1),
+        # the last of its six is [DONE]
+        ("cohere-chat", 5),
+        ("ollama-chat", 1),
+        ("bedrock-converse", 4),
+    ],
+)
+@pytest.mark.parametrize("split", ["", "&split=7", "&split=320"])
+async def test_streams_of_every_wire_are_counted(wire: str, more: int, split: str) -> None:
+    model = f"sim?tokens=4&gap=0&first=0&pad=320{split}"
+    result = await run(model, wire=wire, streams=2, frames=4 + more, window=0.3, repeat=True)
+    assert result.streams > 0 and result.frames > 0 and result.first.count > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("sim?tokens=9&gap=1ms&first=0&cut_at=5", "a stream ended after 7 of 14 frames"),
+        ("sim?tokens=9&gap=1ms&first=0&error_at=5", "a stream ended after 8 of 14 frames"),
+        ("sim?tokens=9&gap=1ms&first=0&reset_at=5", "a connection was closed after 7 of 14 frames"),
+        ("sim?tokens=10&gap=0&first=0", "a stream had 15 frames instead of 14"),
+        ("sim?status=529", "answered with b'HTTP/1.1 529"),
+    ],
+)
+async def test_a_stream_of_a_wire_that_is_not_whole_fails_the_job(model: str, message: str) -> None:
+    with pytest.raises(jobs.BenchError, match=message):
+        await run(model, wire="anthropic-messages", streams=2, frames=14, window=0.3, repeat=True)
+
+
+async def test_a_held_stream_of_a_wire_that_ends_fails_the_job() -> None:
+    model = "sim?tokens=100&gap=5ms&first=0&error_at=10"
+    with pytest.raises(jobs.BenchError, match="a stream ended after 11 of 1000 frames"):
+        await run(model, wire="ollama-chat", streams=3, frames=1000, window=1.0, hold=True)

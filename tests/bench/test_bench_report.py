@@ -10,6 +10,7 @@ from penstock.bench.page import page
 from penstock.bench.proc import Machine
 from penstock.bench.report import COLUMNS, GOALS, Report, cells, text, verdicts
 from penstock.bench.spread import Spread, spread
+from penstock.bench.wires import CASES
 
 
 def figures(**values: tuple[float, ...]) -> dict[str, Spread]:
@@ -66,6 +67,31 @@ def test_a_ratio_is_judged_by_its_median_and_a_pause_by_its_worst_round() -> Non
 def test_only_what_was_measured_is_judged() -> None:
     assert {verdict.goal.measure for verdict in verdicts(report(paced()))} == {"paced"}
     assert verdicts(report()) == []
+
+
+def wires(**ratios: float) -> Outcome:
+    rows = {case.label: 1.2 for case in CASES} | {name.replace("_", "-"): ratio for name, ratio in ratios.items()}
+    own = {
+        row: figures(cpu_us_per_chunk=(24.0,), nginx_us_per_chunk=(20.0,), cpu_us_per_chunk_x_nginx=(ratio,))
+        for row, ratio in rows.items()
+    }
+    return Outcome("wires", "By wire", own)
+
+
+def test_wires_have_a_row_each_with_its_target() -> None:
+    rows = cells(wires(gemini=1.6, ollama_chat=9.0))
+    assert rows[0] == ["", "CPU µs/chunk", "nginx µs/chunk", "× nginx", "target"]
+    assert rows[1] == ["openai-chat", "24.0", "20.0", "1.20", "at most 1.5: met"]
+    assert ["gemini", "24.0", "20.0", "1.60", "at most 1.5: missed"] in rows
+    assert ["ollama-chat", "24.0", "20.0", "9.00", "–"] in rows
+    assert ["openai-chat ← gemini", "24.0", "20.0", "1.20", "at most 2.5: met"] in rows
+
+
+def test_wires_are_judged_by_the_costliest() -> None:
+    passed, translated = verdicts(report(wires(gemini=1.6)))
+    assert (passed.value, passed.met, passed.row) == (1.6, False, "gemini")
+    assert (translated.value, translated.met) == (1.2, True)
+    assert "at most 1.5 × nginx: 1.60 × nginx (gemini)\n" in text(report(wires(gemini=1.6)))
 
 
 def test_every_goal_and_every_measure_can_be_shown() -> None:

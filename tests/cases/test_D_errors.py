@@ -167,7 +167,7 @@ async def test_D3_an_attempt_that_cannot_be_begun(rig: Rig, monkeypatch: pytest.
     upstream = await rig.upstream(ANSWER)
     gateway = await rig.gateway(upstream)
     with monkeypatch.context() as patch:
-        patch.setattr("penstock.server.routing.upstream_body", breaks)
+        patch.setattr("penstock.wire.openai_chat_wire.upstream_body", breaks)
         answer = await gateway.ask()
     assert (answer.status, no_success(answer)["code"]) == (500, "crashed")
     await crashed(gateway)

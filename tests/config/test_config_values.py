@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from penstock.config import Config, demo_config, is_loopback, listen_on, load
+from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
+from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
 from penstock.config.values import Key, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
@@ -112,6 +114,61 @@ def test_provider_extras():
             max_idle=0,
         ),
     )
+
+
+ROUTE = "routes: {a: {targets: [p/x]}}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "fields"),
+    [
+        (
+            "api_key_command: [vault, read, '-field=key', 'a b']",
+            {"api_key_command": ("vault", "read", "-field=key", "a b")},
+        ),
+        ("api_key_command: [x], api_key_ttl: 90s", {"api_key_command": ("x",), "api_key_ttl": 90.0}),
+        ("api_key_command: null, api_key_ttl: null, api_key_file: null, api_version: null", {}),
+        ("api_key_file: /run/secrets/${K}", {"api_key_file": "/run/secrets/v"}),
+        ("api_version: 2024-10-21", {"api_version": "2024-10-21"}),
+        ("wire: openai-responses, api_version: preview", {"wire": "openai-responses", "api_version": "preview"}),
+        ("wire: bedrock-converse, region: eu-west-3", {"wire": "bedrock-converse", "region": "eu-west-3"}),
+        ("wire: bedrock-invoke, api_key: ${K}", {"wire": "bedrock-invoke", "api_key": "v"}),
+        (
+            "wire: bedrock-invoke, region: us-gov-west-1, aws_access_key_id: i, aws_secret_access_key: s,"
+            " aws_session_token: ${K}",
+            {
+                "wire": "bedrock-invoke",
+                "region": "us-gov-west-1",
+                "aws_access_key_id": "i",
+                "aws_secret_access_key": "s",
+                "aws_session_token": "v",
+            },
+        ),
+    ],
+)
+def test_credentials(keys, fields):
+    wire = "" if "wire:" in keys else "wire: openai-chat, "
+    text = f"providers: {{p: {{{wire}base_url: 'http://h/v1', {keys}}}}}\n{ROUTE}"
+    expected = Provider(**{"name": "p", "wire": "openai-chat", "base_url": "http://h/v1", **fields})
+    config = load(text, {"K": "v"})
+    assert config.providers == (expected,)
+    masked = {name: "***" for name in ("api_key", *AWS) if getattr(expected, name) is not None}
+    assert load(show(config), {}).providers == (msgspec.structs.replace(expected, **masked),)
+    assert not {"s", "i"} & set(show(config).split())
+
+
+def test_the_region_of_an_endpoint_of_aws():
+    text = (
+        "providers: {p: {wire: bedrock-converse, base_url: 'https://bedrock-runtime.us-east-1.amazonaws.com'}}\n"
+        + ROUTE
+    )
+    config = load(text, {})
+    assert config.warnings == () and config.providers[0].region is None
+
+
+def test_azure_needs_no_path():
+    text = "providers: {p: {wire: openai-chat, base_url: 'https://h.openai.azure.com', api_version: preview}}\n" + ROUTE
+    assert load(text, {}).warnings == ()
 
 
 def test_the_catch_all_passes_names_through():

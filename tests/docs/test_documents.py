@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from penstock.stream.states import diagram
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.telemetry.log import stream_fields
 from penstock.telemetry.metrics import Metrics
+from penstock.wire import dialects, pairs
+from penstock.wire.registry import CLIENT_WIRES, UPSTREAM_WIRES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -56,12 +59,29 @@ def test_the_readme_names_the_commands_that_exist() -> None:
 
 
 def test_every_outcome_is_documented() -> None:
-    assert first_column("docs/endings.md") == set(Outcome) - {Outcome.BLOCKED, Outcome.BUDGET_EXCEEDED}
+    text = (ROOT / "docs/endings.md").read_text().partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z_]+)`", text, re.MULTILINE))
+    assert documented == set(Outcome) - {Outcome.BLOCKED, Outcome.BUDGET_EXCEEDED}
 
 
 def test_the_diagram_is_the_table() -> None:
     (shown,) = blocks(ROOT / "docs/life-of-a-stream.md", "mermaid")
     assert shown.strip() == diagram()
+
+
+@pytest.mark.parametrize("made", [dialects.table, pairs.table], ids=["dialects", "pairs"])
+def test_the_tables_of_providers_are_made_from_the_data(made: Callable[[], str]) -> None:
+    assert made() in (ROOT / "docs/providers.md").read_text()
+
+
+def test_every_wire_is_documented() -> None:
+    assert set(UPSTREAM_WIRES) <= first_column("docs/providers.md")
+    for wire in CLIENT_WIRES:
+        assert any(wire.serves(path.replace("{model}", "m")) for path in re.findall(r"`(/[^`]+)`", _configured())), wire
+
+
+def _configured() -> str:
+    return (ROOT / "docs/providers.md").read_text().partition("## Who can")[0]
 
 
 def test_every_metric_is_documented() -> None:

@@ -156,8 +156,8 @@ MUTANTS = [
         "the time of a slow client is lost",
         "7",
         CLIENT,
-        "abort: bool = False) -> None:\n        if self.state is Client.BLOCKED:\n",
-        "abort: bool = False) -> None:\n        if False:\n",
+        "cut: bool = False) -> None:\n        if self.state is Client.BLOCKED:\n",
+        "cut: bool = False) -> None:\n        if False:\n",
         "stream/test_plays_client.py",
     ),
     # 9. Silence is blamed on a side.
@@ -261,8 +261,8 @@ MUTANTS = [
         "an error is followed by the end marker",
         "13",
         CLIENT,
-        "client.end_marker() if self._plan.delivery.done_after_error else frame",
-        "client.end_marker()",
+        "frame + client.end_marker() if marked else frame",
+        "frame + client.end_marker()",
     ),
     Mutant(
         "an empty answer is complete",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import BadRequest, Fault
-from penstock.framing.sse import parse
+from penstock.framing.sse import SSEFramer, parse
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.openai_chat_client import ChatClient, read_request, upstream_body
@@ -126,8 +126,12 @@ def test_a_providers_own_error_keeps_its_fields_and_the_outcome_beside_them():
     assert (told["metadata"], told["code"], told["outcome"]) == ({"a": 1}, "429", "upstream_error")
 
 
+def frames_of(stopped: bytes) -> list[bytes]:
+    return SSEFramer().feed(stopped)
+
+
 def test_a_stop_finishes_the_answer_as_the_provider_would_have():
-    finish, done = client().stop_frames("c1", "m", Usage(9, 2))
+    finish, done = frames_of(client().stop_frames("c1", "m", Usage(9, 2)))
     assert data(finish)["choices"][0]["finish_reason"] == "stop"
     assert (data(finish)["id"], data(finish)["model"]) == ("c1", "m")
     assert done == b"data: [DONE]\n\n"
@@ -135,8 +139,8 @@ def test_a_stop_finishes_the_answer_as_the_provider_would_have():
 
 def test_a_stop_tells_usage_to_who_asked():
     asking = client(b'{"model":"gpt","stream":true,"stream_options":{"include_usage":true}}')
-    _, usage, _ = asking.stop_frames("", "", Usage(input=5, output=2, reasoning=3, cache_read=4))
+    _, usage, _ = frames_of(asking.stop_frames("", "", Usage(input=5, output=2, reasoning=3, cache_read=4)))
     assert data(usage)["choices"] == []
     assert data(usage)["usage"] == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
     assert (data(usage)["id"], data(usage)["model"]) == ("st_1", "gpt")
-    assert len(asking.stop_frames("", "", None)) == 2
+    assert len(frames_of(asking.stop_frames("", "", None))) == 2

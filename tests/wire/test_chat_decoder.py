@@ -84,7 +84,7 @@ MEANINGS = {
     "a transcript": (delta({"audio": {"transcript": "Hel"}}), [Media("Hel")]),
     "audio that has only an id": (delta({"audio": {"id": "a"}}), []),
     "text of the legacy wire": (frame({"choices": [{"index": 0, "text": "Hi"}]}), [Text("Hi")]),
-    "a finish": (finish("length"), [Finish("length")]),
+    "a finish": (finish("length"), [Finish("length", kind="length")]),
     "text and finish in one": (delta({"content": "a"}, finish="stop"), [Text("a"), Finish("stop")]),
     "usage alone": (usage(9, 2), [UsageReport(Usage(9, 2), alone=True)]),
     "usage with the finish": (
@@ -101,7 +101,7 @@ MEANINGS = {
     "a choice without a delta": (frame({"choices": [{"index": 0, "content_filter_results": {}}]}), [Opaque()]),
     "a finish without a delta": (
         frame({"choices": [{"index": 0, "finish_reason": "content_filter"}]}),
-        [Finish("content_filter")],
+        [Finish("content_filter", kind="content_filter")],
     ),
     "no choices": (frame({"prompt_filter_results": [], "choices": []}), [Opaque()]),
     "an unknown object": (frame({"moderation": {}}), [Opaque()]),

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.bench.asking import ASKING, PACED
 from penstock.bench.job import BenchError, Job, Result
 
 Target = Literal["direct", "nginx", "gateway"]
@@ -57,14 +58,7 @@ http {{
   }}
 }}
 """
-_GATEWAY = """\
-server: {{port: {port}}}
-providers:
-  sim: {{wire: openai-chat, base_url: "http://127.0.0.1:{provider}/v1"}}
-routes:
-  "*": {{targets: [sim/*]}}
-telemetry: {{log: json}}
-"""
+_OPENAI = ("openai-chat", "openai-responses")
 
 
 class Child:
@@ -169,13 +163,29 @@ def site(nginx: str) -> Iterator[Site]:
         settings.write_text(_NGINX.format(folder=folder, provider=ports[0], port=ports[1], kept=KEPT))
         proxy = start("nginx", [nginx, "-p", name, "-c", str(settings)], ports[1], folder / "nginx.err")
         config = folder / "penstock.yaml"
-        config.write_text(_GATEWAY.format(provider=ports[0], port=ports[2]))
+        config.write_bytes(_gateway(ports[0], ports[2]))
         serve = [*penstock, "serve", "-c", str(config)]
         # The gateway logs a line a stream on stderr, and nginx logs none: a disk shall not come into it.
         gateway = start("the gateway", serve, ports[2], Path("/dev/null"))
         for child in (provider, proxy, gateway):
             child.wait_ready()
         yield Site(provider, proxy, gateway)
+
+
+def _gateway(provider: int, port: int) -> bytes:
+    """The gateway's configuration: any model is one of openai-chat, and a wire's name is a paced one of that wire."""
+    origin = f"http://127.0.0.1:{provider}"
+    providers = {wire: {"wire": wire, "base_url": origin + ("/v1" if wire in _OPENAI else "")} for wire in ASKING}
+    # Without a key Bedrock would be signed for.
+    providers["bedrock-converse"]["api_key"] = "sim"
+    routes = {wire: {"targets": [f"{wire}/{PACED}"]} for wire in ASKING}
+    settings = {
+        "server": {"port": port},
+        "providers": providers,
+        "routes": {**routes, "*": {"targets": ["openai-chat/*"]}},
+        "telemetry": {"log": "json"},
+    }
+    return msgspec.json.format(msgspec.json.encode(settings)) + b"\n"
 
 
 def find_nginx() -> str:

@@ -19,10 +19,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     had a first token, ``settle`` goes by; then comes the window that is measured. With ``repeat`` a stream that is over
     is followed by another on its connection, after a random rest of at most ``rest``, until the window is over. With
     ``hold`` no stream ends: each is closed, within ``ramp``, when the window is over. Those whose ``frames`` are all
-    there by then must have been silent since; the others must have gone on, all of them alike.
+    there by then must have been silent since; the others must have gone on, all of them alike. ``wire``: what the
+    client speaks, of ``ASKING``; without one it is openai-chat, counted in the cheapest way.
     """
 
     model: str
+    wire: str | None = None
     streams: int
     frames: int
     window: float

@@ -1,10 +1,11 @@
 """The load generator, a process of its own: a :class:`Job` on stdin, its :class:`Result` on stdout.
 
-It must never be the bottleneck, so it parses next to nothing. ``[`` stands exactly once in every frame of this wire
+It must never be the bottleneck, so it parses next to nothing. ``[`` stands exactly once in every frame of openai-chat
 (``"choices":[`` or ``[DONE]``), in none of the simulated provider's words, and not in HTTP's own framing; and a single
-byte cannot be split by a read. Counting it counts frames. A stream counts only when it had all of its frames and its
-body was ended, or, where streams are held open, when it was alive and well at the end; anything else ends the job with
-an error.
+byte cannot be split by a read. Counting it counts frames. Other wires have no such byte: where a job names its wire,
+HTTP's framing is taken off, and what ends a frame of that wire is counted. A stream counts only when it had all of its
+frames and its body was ended, or, where streams are held open, when it was alive and well at the end; anything else
+ends the job with an error.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import sys
 from time import perf_counter, process_time
 from typing import cast
 
+import httptools
 import msgspec
 
 from penstock.bench import proc
+from penstock.bench.asking import ASKING, Counter, request
 from penstock.bench.job import BenchError, Job, Result
 from penstock.bench.spread import times
 
@@ -102,8 +105,12 @@ class Client(asyncio.Protocol):
             return
         # The end of the body comes after the last mark, so what was read before it does not matter.
         self._tail = (self._tail + data)[-len(_END) :]
-        if self._tail != _END:
-            return
+        if self._tail == _END:
+            self._next()
+
+    def _next(self) -> None:
+        """A stream was whole."""
+        load = self._load
         if not load.job.repeat:
             load.client_over()
         elif load.job.rest:
@@ -112,13 +119,60 @@ class Client(asyncio.Protocol):
             self.begin()
 
 
+class WireClient(Client):
+    """A connection that speaks any wire."""
+
+    __slots__ = ("_counter", "_ended", "_found", "_parser")
+
+    def begin(self) -> None:
+        self._ended = False
+        self._found = 0
+        self._counter = Counter(self._load.mark)
+        self._parser = httptools.HttpResponseParser(self)
+        super().begin()
+
+    def data_received(self, data: bytes) -> None:
+        now = perf_counter()
+        load = self._load
+        self._found = 0
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            load.fail(f"this is no HTTP: {data[:40]!r}")
+            return
+        load.frames += self._found
+        before = self.seen
+        self.seen = seen = before + self._found
+        if before < FIRST_TOKEN:
+            self._start(data, now)
+        elif load.measuring:
+            load.gaps.append(now - self._last)
+        self._last = now
+        frames = load.job.frames
+        if seen > frames:
+            load.fail(f"a stream had {seen} frames instead of {frames}")
+        elif self._ended and (seen < frames or load.job.hold):
+            load.fail(f"a stream ended after {seen} of {frames} frames")
+        elif self._ended:
+            self._next()
+
+    # httptools
+
+    def on_body(self, body: bytes) -> None:
+        self._found += self._counter.feed(body)
+
+    def on_message_complete(self) -> None:
+        self._ended = True
+
+
 class Load:
     """The clients of a job, and what they count."""
 
     def __init__(self, job: Job, loop: asyncio.AbstractEventLoop):
         self.job = job
         self.loop = loop
-        self.request = _request(job)
+        self.request = request(job.wire or "openai-chat", job.model, job.port)
+        self.mark = ASKING[job.wire].mark if job.wire else MARK
         self.chance = random.Random(7)
         self.frames = self.begun = self.answered = 0
         self.first: list[float] = []
@@ -190,7 +244,7 @@ class Load:
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self) -> None:
-        client = Client(self)
+        client = WireClient(self) if self.job.wire else Client(self)
         self._clients.append(client)
         try:
             await self.loop.create_connection(lambda: client, "127.0.0.1", self.job.port)
@@ -236,16 +290,6 @@ class Load:
             return
         if min(gained) < sum(gained) / len(gained) / 2:
             raise BenchError(f"a stream had {min(gained)} frames where the others had {max(gained)}")
-
-
-def _request(job: Job) -> bytes:
-    body = msgspec.json.encode(
-        {"model": job.model, "stream": True, "messages": [{"role": "user", "content": "How does a river arrive?"}]}
-    )
-    return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
-        b"accept: text/event-stream\r\ncontent-length: %d\r\n\r\n%b" % (job.port, len(body), body)
-    )
 
 
 async def _run(job: Job) -> Result:

@@ -1,4 +1,4 @@
-"""The five measures: the load of each, and what a round of it tells."""
+"""The six measures: the load of each, and what a round of it tells."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from penstock.bench.asking import CHUNK
 from penstock.bench.children import TARGETS, Site, Target, site
 from penstock.bench.job import Job, Result
 from penstock.bench.spread import Spread, spread
+from penstock.bench.wires import TITLE, wires_job, wires_round
 
 Figures = dict[str, float]
 """What one round on one target tells, by name; the unit is in the name."""
 
-CHUNK = 320
-"""Bytes of a frame."""
 IDLE_ROUNDS = 2
 """Each has a fresh gateway, and memory hardly varies."""
+WIRES_ROUNDS = 3
+"""Each loads every wire, with nginx beside it."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """A load, the same for every target. ``quick``: the short form. ``fresh``: each round has new processes."""
+    """A load, the same for every target. ``quick``: the short form. ``fresh``: each round has new processes. ``most``:
+    that many rounds are enough. ``by_wire``: the rows are wires, each of which has its own nginx beside it."""
 
     name: str
     title: str
@@ -29,6 +32,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     quick: Job
     targets: tuple[Target, ...] = TARGETS
     fresh: bool = False
+    most: int = 1000
+    by_wire: bool = False
 
     def job_for(self, quick: bool) -> Job:
         """The load, in its short or its full form."""
@@ -36,7 +41,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """A measure's figures by target, over the rounds."""
+    """A measure's figures by target or by wire, over the rounds."""
 
     name: str
     title: str
@@ -123,12 +128,21 @@ MEASURES = (
         quick=_idle(200, ramp=0.4, window=0.4),
         targets=("nginx", "gateway"),
         fresh=True,
+        most=IDLE_ROUNDS,
     ),
     Measure(
         name="short",
         title="One short stream of 20 chunks after another",
         job=_fast(17, 1, window=0.6),
         quick=_fast(17, 1, settle=0.1, window=0.2),
+    ),
+    Measure(
+        name="wires",
+        title=TITLE,
+        job=wires_job(100, ramp=0.1, settle=0.1, window=0.5),
+        quick=wires_job(20, ramp=0.05, settle=0.05, window=0.15),
+        most=WIRES_ROUNDS,
+        by_wire=True,
     ),
 )
 _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
@@ -141,11 +155,12 @@ def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: C
     if shared:
         with _warm_site(nginx) as place:
             for measure in shared:
-                seen = [_round(measure, place, number, rounds, quick, tell) for number in range(rounds)]
+                times = min(rounds, measure.most)
+                seen = [_round(measure, place, number, times, quick, tell) for number in range(times)]
                 outcomes[measure.name] = _outcome(measure, seen, quick)
     for measure in chosen:
         if measure.fresh:
-            seen, times = [], min(rounds, IDLE_ROUNDS)
+            seen, times = [], min(rounds, measure.most)
             for number in range(times):
                 with _warm_site(nginx) as place:
                     seen.append(_round(measure, place, number, times, quick, tell))
@@ -163,9 +178,11 @@ def _warm_site(nginx: str) -> Iterator[Site]:
 
 def _round(
     measure: Measure, place: Site, number: int, rounds: int, quick: bool, tell: Callable[[str], None]
-) -> dict[Target, Figures]:
+) -> dict[str, Figures]:
     """One round: every target, and what the comparison tells."""
     tell(f"{measure.name}, round {number + 1} of {rounds}")
+    if measure.by_wire:
+        return wires_round(place, measure.job_for(quick), number)
     # None always comes after the same one.
     turn = number % len(measure.targets)
     order = measure.targets[turn:] + measure.targets[:turn]
@@ -173,9 +190,10 @@ def _round(
     return compared({target: figures(place, target, job) for target in order})
 
 
-def _outcome(measure: Measure, seen: list[dict[Target, Figures]], quick: bool) -> Outcome:
+def _outcome(measure: Measure, seen: list[dict[str, Figures]], quick: bool) -> Outcome:
     title = measure.title.format(streams=measure.job_for(quick).streams)
-    return Outcome(measure.name, title, {target: over_rounds(target, seen) for target in measure.targets})
+    rows = tuple(seen[0]) if measure.by_wire else measure.targets
+    return Outcome(measure.name, title, {row: over_rounds(row, seen) for row in rows})
 
 
 def figures(place: Site, target: Target, job: Job) -> Figures:
@@ -212,10 +230,10 @@ def figures_of(result: Result, job: Job, watched: bool) -> Figures:
     return found
 
 
-def compared(targets: dict[Target, Figures]) -> dict[Target, Figures]:
+def compared(targets: dict[Target, Figures]) -> dict[str, Figures]:
     """The figures of one round with what only a comparison tells: ratios to nginx, what is added to direct."""
     direct, nginx = targets.get("direct", {}), targets.get("nginx", {})
-    compared: dict[Target, Figures] = {}
+    compared: dict[str, Figures] = {}
     for target, own in targets.items():
         more: Figures = {}
         if target != "direct":
@@ -229,7 +247,7 @@ _ADDED = ("first_p50_ms", "first_p99_ms", "gap_p99_ms")
 _RATIOS = ("cpu_us_per_chunk", "cpu_ms_per_stream")
 
 
-def over_rounds(target: Target, seen: list[dict[Target, Figures]]) -> dict[str, Spread]:
+def over_rounds(row: str, seen: list[dict[str, Figures]]) -> dict[str, Spread]:
     """Each figure that every round has."""
-    names = [name for name in seen[0][target] if all(name in figures[target] for figures in seen)]
-    return {name: spread(figures[target][name] for figures in seen) for name in names}
+    names = [name for name in seen[0][row] if all(name in figures[row] for figures in seen)]
+    return {name: spread(figures[row][name] for figures in seen) for name in names}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from penstock.bench.asking import CHUNK
 from penstock.bench.children import KEPT
-from penstock.bench.measures import CHUNK, Outcome
+from penstock.bench.measures import Outcome
 from penstock.bench.report import Report, Verdict, busy_targets, cells, disturbed, how_many, others, value, verdicts
 
 
@@ -49,7 +50,7 @@ def _measured(outcome: Outcome) -> str:
         lines.append(
             f"The load generator was busy all the time here: chunks/s may be its own limit ({', '.join(names)}).\n"
         )
-    lines.append(_NOTES[outcome.name])
+    lines.append(_NOTES[outcome.name].format(chunk=CHUNK))
     return "\n".join(lines)
 
 
@@ -90,7 +91,8 @@ Three ways lead to the same simulated provider (`penstock sim`, one process): no
 of their own on loopback, warmed up before the first round, and new ones for each round of idle streams. A round puts
 the same load on each, one after the other, in an order that rotates from round to round.
 
-A chunk is one event of a chat completion, {chunk} bytes. The load generator is another process. It counts the
+A chunk is one event of a chat completion, {chunk} bytes; where wires are compared it is one frame of the client's wire,
+which stands for one of the provider's. The load generator is another process. It counts the
 events of each stream and checks the status, the number of events and the end of the body, and that streams which it
 closes itself were alive until then: a stream that is short, broken, behind the others or refused fails the whole run.
 
@@ -121,5 +123,11 @@ is in nobody's memory here. The pause covers opening, silence and closing.
 """,
     "short": """\
 What a request costs from acceptance to account, when nothing else is going on.
+""",
+    "wires": """\
+A single name is a wire on both sides, whose bytes go on as they are; with an arrow the provider's frames are translated
+into the client's. nginx passes the same provider's stream in the same round, next to it, and translates nothing. Frames
+are filled up to about {chunk} bytes where the wire has a place for that (Gemini's has none), and translated ones are
+shorter. Ollama's lines of JSON on both sides have no target. At most three rounds.
 """,
 }

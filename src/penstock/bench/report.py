@@ -7,6 +7,7 @@ import msgspec
 from penstock.bench.measures import Outcome
 from penstock.bench.proc import Machine
 from penstock.bench.spread import Spread
+from penstock.bench.wires import CASES, SSE_LIMIT, TRANSLATED_LIMIT
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """A promise: the median (or with ``worst`` the highest) of the gateway's figure is at most ``limit``."""
+    """A promise: the median (or with ``worst`` the highest) of the figure is at most ``limit`` in each of ``rows``."""
 
     measure: str
     figure: str
@@ -34,14 +35,16 @@ class Goal(msgspec.Struct, frozen=True):
     limit: float
     unit: str
     worst: bool = False
+    rows: tuple[str, ...] = ("gateway",)
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A goal and what became of it."""
+    """A goal and what became of it, in the worst of its rows."""
 
     goal: Goal
     value: float
     met: bool
+    row: str
 
 
 GOALS = (
@@ -59,6 +62,22 @@ GOALS = (
         5.0,
         "ms",
         worst=True,
+    ),
+    Goal(
+        "wires",
+        "cpu_us_per_chunk_x_nginx",
+        "CPU a chunk, passed on, the costliest wire over SSE, at most 1.5 × nginx",
+        SSE_LIMIT,
+        "× nginx",
+        rows=tuple(case.label for case in CASES if case.limit == SSE_LIMIT),
+    ),
+    Goal(
+        "wires",
+        "cpu_us_per_chunk_x_nginx",
+        "CPU a chunk, translated, the costliest pair, at most 2.5 × nginx",
+        TRANSLATED_LIMIT,
+        "× nginx",
+        rows=tuple(case.label for case in CASES if case.limit == TRANSLATED_LIMIT),
     ),
 )
 
@@ -99,6 +118,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("first_p50_ms", "first token p50 ms", ".2f"),
         ("added_first_p50_ms", "added ms", "+.2f"),
     ),
+    "wires": (
+        ("cpu_us_per_chunk", "CPU µs/chunk", ".1f"),
+        ("nginx_us_per_chunk", "nginx µs/chunk", ".1f"),
+        ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
+    ),
 }
 NAMES = {"direct": "direct", "nginx": "nginx", "gateway": "Penstock"}
 BUSY = 0.9
@@ -113,25 +137,43 @@ def verdicts(report: Report) -> list[Verdict]:
     outcomes = {outcome.name: outcome for outcome in report.outcomes}
     for goal in GOALS:
         outcome = outcomes.get(goal.measure)
-        figure = outcome.figures["gateway"].get(goal.figure) if outcome else None
-        if figure is not None:
-            value = figure.highest if goal.worst else figure.median
-            found.append(Verdict(goal, value, value <= goal.limit))
+        values = _judged(goal, outcome) if outcome else {}
+        if values:
+            row = max(values, key=values.__getitem__)
+            found.append(Verdict(goal, values[row], values[row] <= goal.limit, row))
     return found
 
 
+def _judged(goal: Goal, outcome: Outcome) -> dict[str, float]:
+    """What counts in each row of the goal."""
+    figures = {row: own[goal.figure] for row, own in outcome.figures.items() if row in goal.rows and goal.figure in own}
+    return {row: figure.highest if goal.worst else figure.median for row, figure in figures.items()}
+
+
 def cells(outcome: Outcome) -> list[list[str]]:
-    """An outcome as a table: the heading, then a row a target."""
+    """An outcome as a table: the heading, then a row a target or a wire."""
     columns = [column for column in COLUMNS[outcome.name] if any(column[0] in own for own in outcome.figures.values())]
     rows = [["", *(heading for _, heading, _ in columns)]]
-    for target, own in outcome.figures.items():
-        rows.append([NAMES[target], *(_cell(own.get(figure), form, figure) for figure, _, form in columns)])
+    for row, own in outcome.figures.items():
+        rows.append([NAMES.get(row, row), *(_cell(own.get(figure), form, figure) for figure, _, form in columns)])
+    if outcome.name == "wires":
+        for line, row in zip(rows, ("target", *outcome.figures), strict=True):
+            line.append(row if row == "target" else _target(outcome, row))
     return rows
+
+
+def _target(outcome: Outcome, row: str) -> str:
+    """What was promised of a row, and whether it was kept."""
+    for goal in GOALS:
+        if goal.measure == outcome.name and row in goal.rows:
+            met = _judged(goal, outcome)[row] <= goal.limit
+            return f"at most {goal.limit:g}: {'met' if met else 'missed'}"
+    return "–"
 
 
 def busy_targets(outcome: Outcome) -> list[str]:
     """Targets where the load generator may have been the limit."""
-    return [NAMES[name] for name, own in outcome.figures.items() if own["load_busy"].median > BUSY]
+    return [NAMES.get(name, name) for name, own in outcome.figures.items() if own["load_busy"].median > BUSY]
 
 
 def others(report: Report) -> float:
@@ -182,7 +224,8 @@ def how_many(report: Report) -> str:
 
 def value(verdict: Verdict) -> str:
     """What was found, with its unit."""
-    return f"{verdict.value:.2f} {verdict.goal.unit}"
+    where = f" ({verdict.row})" if len(verdict.goal.rows) > 1 else ""
+    return f"{verdict.value:.2f} {verdict.goal.unit}{where}"
 
 
 def _cell(figure: Spread | None, form: str, name: str) -> str:

@@ -13,6 +13,7 @@ from penstock import app
 from penstock.cli.config_file import DEFAULT, load_config_file, refuse
 from penstock.config import Config, ConfigError, demo_config, listen_on
 from penstock.config.values import Server
+from penstock.errors import PenstockError
 from penstock.sim import Sim
 
 
@@ -24,9 +25,10 @@ from penstock.sim import Sim
 def serve_command(path: str, host: str | None, port: int | None, workers: int | None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; then the streams under way may end within server.drain."""
     config = _listening(load_config_file(path), host, port)
+    gateway = _gateway(config)
     sock = _listen(config.server)
     click.echo(f"penstock listens on http://{_address(sock)}", err=True)
-    app.run(app.Gateway(config), sock)
+    app.run(gateway, sock)
 
 
 @click.command("demo")
@@ -69,6 +71,14 @@ def _listening(config: Config, host: str | None, port: int | None) -> Config:
         return listen_on(config, host, port)
     except ConfigError as error:
         refuse(error)
+
+
+def _gateway(config: Config) -> app.Gateway:
+    """Built before it listens: what is missing for a provider is told now."""
+    try:
+        return app.Gateway(config)
+    except PenstockError as error:
+        _fail(str(error))
 
 
 def _listen(server: Server) -> socket.socket:

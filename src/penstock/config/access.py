@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import msgspec
 
+from penstock.config.credentials import credential
 from penstock.config.problems import ConfigError, Problem, did_you_mean, quoted
-from penstock.config.providers import credential
 from penstock.config.reading import MASK, NOT_YET, Field, Report
 from penstock.config.values import Config, Key
 

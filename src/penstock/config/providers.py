@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from penstock.config.reading import MASK, NOT_YET, Field, Section
+from penstock.config.credentials import CREDENTIALS, KEY, read_credentials
+from penstock.config.reading import MASK, Field, Section
 from penstock.config.values import Provider
+from penstock.wire.registry import UPSTREAM_WIRES
 
-WIRES = ("openai-chat",)
+WIRES = tuple(UPSTREAM_WIRES)
 """The wires that are built."""
-LATER_WIRES = ("openai-responses", "anthropic-messages", "cohere-chat", "gemini", "bedrock-converse", "ollama-chat")
 
-KEYS = ("wire", "base_url", "api_key", "headers", "ca", "max_idle")
+KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_ALLOWED = "letters, digits, dot, dash and underscore"
 
@@ -40,28 +41,15 @@ def _provider(name: str, field: Field) -> Provider | None:
         field.fail("not usable as a provider's name", found="", allowed=NAME_ALLOWED)
     section = field.section(KEYS)
     wire = _wire(section)
-    base_url = _base_url(section)
-    api_key = credential(section.get("api_key", secret=True))
-    headers = _headers(section, with_key=api_key is not None)
+    base_url = _base_url(section, wire)
+    credentials = read_credentials(section, wire, base_url)
+    signed = wire is not None and wire.startswith("bedrock-")
+    headers = _headers(section, with_key=signed or any(credentials.get(key) for key in KEY))
     ca = _optional_text(section.get("ca"), "the path of a PEM file")
     max_idle = section.count("max_idle", 64, 0, 10_000)
     if wire is None or base_url is None:
         return None
-    return Provider(name=name, wire=wire, base_url=base_url, api_key=api_key, headers=headers, ca=ca, max_idle=max_idle)
-
-
-def credential(field: Field | None) -> str | None:
-    """A secret that travels in a header: visible ASCII. None when absent, null or refused."""
-    if field is None or field.null:
-        return None
-    allowed = "the credential itself, without spaces or line breaks"
-    text = field.text(allowed)
-    if text is not None and not _VISIBLE.fullmatch(text):
-        field.fail(allowed=allowed)
-        return None
-    if text == MASK:
-        field.report.warn(field.key, f"{MASK} is a mask from `penstock check --show`, not a credential")
-    return text
+    return Provider(name=name, wire=wire, base_url=base_url, headers=headers, ca=ca, max_idle=max_idle, **credentials)
 
 
 def _optional_text(field: Field | None, allowed: str) -> str | None:
@@ -80,11 +68,11 @@ def _wire(section: Section) -> str | None:
         return None
     if wire in WIRES:
         return wire
-    field.fail(NOT_YET if wire in LATER_WIRES else "", allowed=allowed)
+    field.fail(allowed=allowed)
     return None
 
 
-def _base_url(section: Section) -> str | None:
+def _base_url(section: Section, wire: str | None) -> str | None:
     """The address without its trailing slash. Credentials in it are refused, and never shown."""
     field = section.require("base_url", _BASE_URL)
     if field is None or (text := field.text(_BASE_URL)) is None:
@@ -105,9 +93,16 @@ def _base_url(section: Section) -> str | None:
         field.fail("a query or fragment cannot be kept", found=shown, allowed=_BASE_URL)
         return None
     path = url.path.rstrip("/")
+    if (wire or "").startswith("bedrock-") and path.endswith(("/converse-stream", "/invoke-with-response-stream")):
+        field.fail("the gateway adds the model's path itself", allowed="the bare host")
     if path.endswith("/chat/completions"):
         field.fail("the gateway adds /chat/completions itself", allowed=_BASE_URL)
-    if not path:
+    if wire == "gemini" and path.endswith(("/v1beta", "/v1")):
+        field.fail(
+            "the gateway adds the version itself", allowed="the bare host, https://generativelanguage.googleapis.com"
+        )
+    bare = wire is not None and (not wire.startswith("openai") or section.get("api_version") is not None)
+    if not path and not bare:
         field.report.warn(field.key, "the address has no path; most providers of this wire want one that ends in /v1")
     return f"{url.scheme}://{url.netloc}{path}"
 

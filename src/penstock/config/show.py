@@ -35,6 +35,16 @@ def _provider(provider: Provider) -> dict[str, Any]:
     shown: dict[str, Any] = {"wire": provider.wire, "base_url": escape(provider.base_url)}
     if provider.api_key is not None:
         shown["api_key"] = MASK
+    if provider.api_key_command:
+        shown["api_key_command"] = [escape(word) for word in provider.api_key_command]
+    if provider.api_key_ttl is not None:
+        shown["api_key_ttl"] = format_duration(provider.api_key_ttl)
+    for name in ("api_key_file", "api_version", "region"):
+        if (value := getattr(provider, name)) is not None:
+            shown[name] = escape(value)
+    for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
+        if getattr(provider, name) is not None:
+            shown[name] = MASK
     if provider.headers:
         shown["headers"] = {name: MASK for name, _ in provider.headers}
     if provider.ca is not None:

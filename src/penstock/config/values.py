@@ -26,6 +26,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     wire: str
     base_url: str
     api_key: str | None = None
+    api_key_command: tuple[str, ...] = ()
+    """A program and its arguments that print the key."""
+    api_key_ttl: float | None = None
+    """Seconds that a printed key serves; None: as long as it says itself, else five minutes."""
+    api_key_file: str | None = None
+    """A file that holds the key."""
+    api_version: str | None = None
+    """Of Azure OpenAI, whose way of addressing it stands for."""
+    region: str | None = None
+    """Of AWS, where it is not in the base URL."""
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Extra request headers."""
     ca: str | None = None

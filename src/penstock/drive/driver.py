@@ -198,7 +198,7 @@ class Driver:
         self._sink.head(command.status, command.headers)
 
     def _end(self, command: commands.End) -> None:
-        self._sink.end(abort=command.abort)
+        self._sink.end(abort=command.abort, cut=command.cut)
 
     def _pause(self, command: commands.Pause) -> None:
         self._exchanges[command.attempt].pause()

@@ -59,6 +59,8 @@ class SSEFramer:
             frames = [part + b"\n\n" for part in parts]
             self._check(frames)
             return frames
+        if self._plain and self._one_line_in_crlf(data):
+            return [data]
         frames = self._feed_slowly(data)
         self._plain = self._started and not self._buffer and not self._after_cr
         return frames
@@ -73,6 +75,13 @@ class SSEFramer:
     def pending(self) -> int:
         """Bytes of the block that is not whole yet."""
         return len(self._buffer) + self._later_size
+
+    def _one_line_in_crlf(self, data: bytes) -> bool:
+        """One line and the blank one, as providers that end their lines with CRLF send nearly always."""
+        size = len(data)
+        if not data.endswith(b"\r\n\r\n") or size > self._limit:
+            return False
+        return data.find(b"\r") == size - 4 and data.find(b"\n") == size - 3
 
     def _feed_slowly(self, data: bytes) -> list[bytes]:
         if not self._started:

@@ -23,8 +23,9 @@ from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
 from penstock.wire import json
-from penstock.wire.openai_chat_client import read_request
+from penstock.wire.base import ClientWire
 from penstock.wire.openai_errors import bad_request_body
+from penstock.wire.registry import client_wire_at
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -63,9 +64,9 @@ class Application:
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paths: dict[str, dict[str, Handler]] = {
-            "/v1/chat/completions": {"POST": self._chat},
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
@@ -89,18 +90,23 @@ class Application:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 
     async def close(self) -> None:
         """Give everything back: streams that are left end as ``shutdown``."""
         await self._streams.drain(0)
+        if self._preparing is not None:
+            self._preparing.cancel()
+        await self._router.close()
         if self._pool is not None:
             await self._pool.close()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
         path = "/" + "/".join(filter(None, scope["path"].removeprefix(scope.get("root_path", "")).split("/")))
-        methods = self._paths.get(path)
+        wire = client_wire_at(path)
+        methods = {"POST": self._stream} if wire is not None else self._paths.get(path)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         stream = ids.stream_id(os.urandom(13))
         try:
@@ -110,7 +116,7 @@ class Application:
             if handler is None:
                 allowed = ", ".join(methods)
                 raise BadRequest(f"{path} takes {allowed}", status=405, code="method_not_allowed")
-            scope["penstock.stream"] = stream
+            scope["penstock.stream"], scope["penstock.wire"], scope["penstock.path"] = stream, wire, path
             await handler(scope, receive, send)
         except BadRequest as error:
             self._metrics.refused(error.code)
@@ -118,24 +124,27 @@ class Application:
             if error.status == 405 and methods:
                 extra.append((b"allow", ", ".join(methods).encode()))
             extra.append((b"x-penstock-stream", stream.encode()))
+            body = wire.refusal(error, stream) if wire is not None else bad_request_body(error, stream)
             if error.status == 413:
                 extra.append((b"connection", b"close"))
-                await _answer(send, 413, bad_request_body(error, stream), extra=extra, linger=receive)
+                await _answer(send, 413, body, extra=extra, linger=receive)
             else:
-                await _answer(send, error.status, bad_request_body(error, stream), extra=extra)
+                await _answer(send, error.status, body, extra=extra)
         except ClientGone:
             self._metrics.refused("client_closed")
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._streams.draining:
             raise BadRequest("the gateway is shutting down; try again", status=503, code="shutdown")
-        key = self._keyring.who(scope["headers"])
-        request = read_request(await self._body(scope, receive))
+        key = self._keyring.who(scope["headers"], scope["query_string"])
+        wire: ClientWire = scope["penstock.wire"]
+        query = scope["query_string"].decode("latin-1")
+        request = wire.read(scope["penstock.path"], query, await self._body(scope, receive))
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
-            route, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool()
+            route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool()
         )
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
@@ -159,12 +168,12 @@ class Application:
         cut = asyncio.create_task(sink.aborted.wait())
         try:
             await asyncio.wait({pump, watch, cut}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
+            if sink.aborted.is_set():
+                raise AbortedBody
+            elif pump.done():
                 # ASGI 2.4: sending to a client that is gone raises OSError.
                 with contextlib.suppress(OSError):
                     pump.result()
-            elif sink.aborted.is_set():
-                raise AbortedBody
             elif sink.on_left is not None:
                 sink.on_left()
         finally:

@@ -11,6 +11,8 @@ from penstock.stream.inputs import Headers
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_CUT = "penstock.cut"
+
 
 class AsgiSink:
     """Holds what ``send`` has not taken yet. Over ``buffer`` bytes the client counts as blocked."""
@@ -43,12 +45,15 @@ class AsgiSink:
             if self.on_blocked is not None:
                 self.on_blocked()
 
-    def end(self, *, abort: bool) -> None:
+    def end(self, *, abort: bool, cut: bool = False) -> None:
         """The body is over."""
         self.ended = True
         if abort:
             # Without the last message, which would make the body look whole.
             self.aborted.set()
+        elif cut:
+            # Behind what was written: an error frame still goes out.
+            self._put({"type": _CUT})
         else:
             self._put({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -63,6 +68,9 @@ class AsgiSink:
             self._wake.clear()
             while self._messages:
                 message = self._messages.popleft()
+                if message["type"] == _CUT:
+                    self.aborted.set()
+                    return
                 await self._send(message)
                 self._size -= len(message.get("body", b""))
                 if message["type"] == "http.response.body" and not message["more_body"]:
@@ -77,4 +85,4 @@ class AbortedBody(RuntimeError):
     """The body must not look whole. The server cuts the connection when the application raises."""
 
     def __init__(self) -> None:
-        super().__init__("the stream was cut on purpose: the client did not read it")
+        super().__init__("the stream was cut on purpose: it is not whole")

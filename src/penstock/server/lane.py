@@ -176,18 +176,19 @@ class Lane:
             data, self._head = self._head + data, b""
         self._transport.write(data)
 
-    def end(self, *, abort: bool) -> None:
-        """The body is over."""
+    def end(self, *, abort: bool, cut: bool = False) -> None:
+        """The body is over. For HTTP/1.0, whose bodies end with the connection anyway, a ``cut`` cannot be seen."""
         cycle, transport = self.cycle, self._transport
         cycle.response_complete = True
         self.flush_head()
         if abort:
             transport.abort()
         else:
-            if self._chunked:
+            if self._chunked and not cut:
                 transport.write(b"0\r\n\r\n")
             waiting = transport.get_write_buffer_size()
-            if not cycle.keep_alive:
+            if cut or not cycle.keep_alive:
+                # What was written still goes out, an error frame above all.
                 transport.close()
             if waiting:
                 self._protocol.loop.call_later(LINGER, _cut_if_stuck, self._protocol, cycle, waiting)

@@ -2,64 +2,52 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from penstock import __version__
-from penstock.config.values import Config, Key, Provider, Route, Target
+from penstock.config.values import Config, Key, Route, Target
 from penstock.errors import BadRequest
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
-from penstock.stream.attempt import Decoder
+from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
-from penstock.stream.plan import Plan
-from penstock.upstream.origin import Endpoint, endpoint
+from penstock.stream.plan import Plan, Way
+from penstock.upstream.authority import Secrets
 from penstock.upstream.pool import Pool
+from penstock.wire.base import ClientSession, ClientWire, Decoder, View, adopted, clients_of
+from penstock.wire.conversation import Conversation
 from penstock.wire.dialects import dialect_of
-from penstock.wire.openai_chat import ChatDecoder
-from penstock.wire.openai_chat_client import ChatClient, upstream_body
-
-_PASSED_ON = frozenset(
-    {
-        b"traceparent",
-        b"tracestate",
-        b"baggage",
-        b"x-request-id",
-        b"openai-beta",
-        b"openai-organization",
-        b"openai-project",
-    }
-)
-_CREDENTIAL = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
-SECRET_LENGTH = 8
+from penstock.wire.translated import Translated
 
 
-class _Upstream(msgspec.Struct, frozen=True):
-    """A provider, ready to be asked."""
+class _Target(msgspec.Struct, frozen=True):
+    """One target of one request."""
 
-    endpoint: Endpoint
-    headers: tuple[tuple[str, str], ...]
-    secrets: tuple[bytes, ...]
-    takes_stream_options: bool
+    upstream: Upstream
+    model: str
+    way: Way
+    body: Callable[[bool], bytes]
+    """The request's body; the argument is whether usage is asked for."""
 
 
 class RequestDialer:
     """Sends one request to any of its targets (see `ports.Dialer`)."""
 
-    def __init__(
-        self, pool: Pool, request: StreamRequest, ways: list[tuple[_Upstream, str]], headers: list[tuple[str, str]]
-    ):
+    def __init__(self, pool: Pool, request: StreamRequest, targets: list[_Target], headers: Headers):
         self._pool = pool
         self._request = request
-        self._ways = ways
+        self._targets = targets
         self._headers = headers
 
     def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> Exchange:
         """Send it."""
-        upstream, model = self._ways[target]
-        body = upstream_body(self._request, model, ask_usage=ask_usage)
-        return self._pool.open(upstream.endpoint, [*upstream.headers, *self._headers], body, listener, fresh=fresh)
+        chosen = self._targets[target]
+        upstream = chosen.upstream
+        headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire)
+        at = upstream.endpoint(self._request, chosen.model)
+        return upstream.open(self._pool, at, headers, chosen.body(ask_usage), listener, fresh=fresh)
 
 
 class Router:
@@ -67,7 +55,18 @@ class Router:
 
     def __init__(self, config: Config):
         self._routes = {route.name: route for route in config.routes}
-        self._upstreams = {provider.name: _upstream(provider) for provider in config.providers}
+        self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
+
+    async def prepare(self) -> None:
+        """Fetch what credentials must be fetched, so that the first requests need not wait. What fails here is logged
+        and fails again, with words for the client, where it is needed."""
+        waiting = [each.authority.get() for each in self._upstreams.values() if each.authority.renews]
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Give up what is being fetched."""
+        for each in self._upstreams.values():
+            await each.authority.close()
 
     @property
     def models(self) -> list[Route]:
@@ -91,53 +90,93 @@ class Router:
         return route
 
     def plan(
-        self, route: Route, request: StreamRequest, stream: str, headers: Headers, pool: Pool
+        self, route: Route, wire: ClientWire, request: StreamRequest, stream: str, headers: Headers, pool: Pool
     ) -> tuple[Plan, RequestDialer]:
-        """What the stream is to be, and the way to its targets."""
-        ways = [(self._upstreams[target.provider], _model(target, request)) for target in route.targets]
-        expose_usage = request.include_usage or not request.stream
-
-        def decoder(target: int) -> Decoder:
-            return ChatDecoder(expose_usage=expose_usage, pin_identity=route.delivery.pin_identity)
-
+        """What the stream is to be, and the way to its targets. Raises BadRequest when no target can carry it."""
+        session = wire.session(request, stream)
+        view = View(request.include_usage or not request.stream, route.delivery.pin_identity)
+        translation = _Translation(wire, request)
+        targets: list[_Target] = []
+        refusal: BadRequest | None = None
+        for target in route.targets:
+            try:
+                targets.append(self._target(target, wire, request, session, view, translation, headers))
+            except BadRequest as error:
+                refusal = refusal or error
+        if not targets and refusal is not None:
+            raise refusal
         plan = Plan(
             stream=stream,
             route=route.name,
             request=request,
-            targets=tuple(f"{target.provider}/{model}" for target, (_, model) in zip(route.targets, ways, strict=True)),
-            labels=tuple(f"{target.provider}/{target.model}" for target in route.targets),
-            decoder=decoder,
-            client=ChatClient(request, stream),
-            client_wire="openai-chat",
+            ways=tuple(target.way for target in targets),
+            client=session,
+            client_wire=wire.name,
             deadlines=route.deadlines,
             delivery=route.delivery,
-            ask_usage=tuple(upstream.takes_stream_options for upstream, _ in ways),
-            secrets=tuple({secret for upstream, _ in ways for secret in upstream.secrets}),
+            secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
-        passed_on = [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _PASSED_ON]
-        return plan, RequestDialer(pool, request, ways, passed_on)
+        return plan, RequestDialer(pool, request, targets, headers)
+
+    def _target(
+        self,
+        target: Target,
+        wire: ClientWire,
+        request: StreamRequest,
+        session: ClientSession,
+        view: View,
+        translation: _Translation,
+        headers: Headers,
+    ) -> _Target:
+        upstream = self._upstreams[target.provider]
+        model = request.model if target.model == "*" else target.model
+        # Its clients get the provider's own bytes; error bodies as they are only where the wires are one.
+        same = wire.name in clients_of(upstream.wire)
+        asked = adopted(upstream.wire, request, headers) if same else request
+
+        def decoder() -> Decoder:
+            if same:
+                return upstream.wire.decoder(view, session)
+            return Translated(upstream.wire.decoder(View(), None), session.writer())
+
+        def body(ask_usage: bool) -> bytes:
+            if same:
+                return upstream.wire.body(asked, model, ask_usage=ask_usage)
+            return upstream.wire.translate(translation.conversation(), model, ask_usage=ask_usage)
+
+        if not same:
+            # Refused now, before anything is sent, or never.
+            body(True)
+        way = Way(
+            name=f"{target.provider}/{model}",
+            label=f"{target.provider}/{target.model}",
+            wire=upstream.wire,
+            same_wire=upstream.wire.name == wire.name,
+            decoder=decoder,
+            ask_usage=dialect_of(upstream.host).takes_stream_options,
+        )
+        return _Target(upstream, model, way, body)
 
 
-def _model(target: Target, request: StreamRequest) -> str:
-    return request.model if target.model == "*" else target.model
+class _Translation:
+    """The request in no wire's words, made when first needed."""
+
+    def __init__(self, wire: ClientWire, request: StreamRequest):
+        self._wire = wire
+        self._request = request
+        self._conversation: Conversation | None = None
+
+    def conversation(self) -> Conversation:
+        """It. Raises BadRequest."""
+        if self._conversation is None:
+            self._conversation = self._wire.conversation(self._request)
+        return self._conversation
 
 
-def _upstream(provider: Provider) -> _Upstream:
-    at = endpoint(provider.base_url, "/chat/completions", provider.ca)
-    headers = [
-        ("content-type", "application/json"),
-        ("accept", "text/event-stream"),
-        ("user-agent", f"penstock/{__version__}"),
-    ]
-    if provider.api_key:
-        headers.append(("authorization", f"Bearer {provider.api_key}"))
-    named = {name.lower() for name, _ in provider.headers}
-    merged = [(name, value) for name, value in headers if name not in named] + list(provider.headers)
-    return _Upstream(at, tuple(merged), _secrets(provider), dialect_of(at.origin.host).takes_stream_options)
+class _Secrets(msgspec.Struct, frozen=True):
+    """The secrets of several providers, as they are when they are looked for."""
 
+    of: tuple[Secrets, ...]
 
-def _secrets(provider: Provider) -> tuple[bytes, ...]:
-    """What a provider might echo and nobody may see. Short keys are left out: they are none, but words ("ollama")."""
-    values = [provider.api_key or ""]
-    values += [value.rpartition(" ")[2] for name, value in provider.headers if _CREDENTIAL.search(name)]
-    return tuple(value.encode() for value in values if len(value) >= SECRET_LENGTH)
+    def __iter__(self) -> Iterator[bytes]:
+        return (secret for secrets in self.of for secret in secrets)

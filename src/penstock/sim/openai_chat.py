@@ -35,7 +35,7 @@ class OpenAIChat:
             stream=body.get("stream") is True,
             n=n or 1,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            tools=tuple(_tool_names(body.get("tools"))),
+            tools=tuple(tool_names(body.get("tools"))),
             prompt_tokens=prompt_tokens(body.get("messages")),
         )
 
@@ -160,7 +160,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _tool_names(tools: Any) -> list[str]:
+def tool_names(tools: Any) -> list[str]:
     found = []
     for tool in tools if isinstance(tools, list) else []:
         function = tool.get("function") if isinstance(tool, dict) else None

@@ -15,7 +15,7 @@ class Call:
     """What a request asks for, whatever its wire.
 
     ``n``: choices wanted. ``include_usage``: asked for usage in the stream. ``tools``: names of the tools on offer.
-    ``prompt_tokens``: a rough count.
+    ``prompt_tokens``: a rough count. ``content_type``: of the stream, where the request chose one of the wire's forms.
     """
 
     model: str
@@ -24,6 +24,7 @@ class Call:
     include_usage: bool = False
     tools: tuple[str, ...] = ()
     prompt_tokens: int = 1
+    content_type: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Player:
         """Begin. ``paused``: the peer has not read an earlier answer yet."""
         self._paused = paused
         self._due = self._loop.time()
-        if self._play.ping:
+        if self._play.ping and self._play.ping_frame:
             self._pinger = _Pinger(self.ping, self._wheel, self._play.ping, self._due)
         self._step = next(self._play.steps)
         if self._step[0] > 0:
@@ -156,8 +156,10 @@ class Player:
             else:
                 record.bytes_written += length
                 if act == DATA:
-                    record.chunks_written += 1
                     record.tokens_written += tokens
+                if act == DATA and length:
+                    # An empty chunk would end the body: a wire that says nothing here writes nothing.
+                    record.chunks_written += 1
                     data = b"%x\r\n%b\r\n" % (length, data)
             if play.batch:
                 out.append(data)

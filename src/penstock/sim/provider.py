@@ -64,7 +64,7 @@ class Sim(Server):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return refuse(wire, f"the body is not JSON: {error}", 400, "invalid_json")
         try:
-            call = wire.read(path, body if isinstance(body, dict) else {})
+            call = wire.read(record.path, body if isinstance(body, dict) else {})
         except ValueError as error:
             return refuse(wire, str(error), 400, "invalid_request")
         record.model = call.model
@@ -99,12 +99,12 @@ class Sim(Server):
         if whole_answer:
             steps = whole_script(answer, voice, options.content_type or "application/json", ident)
             return Play(steps, batch=True)
-        head = stream_head(options.content_type or wire.content_type, ident)
+        head = stream_head(options.content_type or call.content_type or wire.content_type, ident)
         return Play(
             stream_script(answer, voice, head),
             batch=options.gap == 0 and options.split is None,
             spread=options.split is not None,
-            ping=options.ping,
+            ping=options.ping if voice.ping() else None,
             ping_frame=voice.ping(),
         )
 

@@ -121,8 +121,8 @@ def _close(plan: Plan, voice: Voice, wait: float) -> Iterator[Step]:
         if frame:
             yield wait, frame, DATA, 0
             wait = 0.0
-    if late:
-        yield options.late_usage or 0.0, voice.usage(usage), DATA, 0
+    if late and (frame := voice.usage(usage)):
+        yield options.late_usage or 0.0, frame, DATA, 0
     yield wait + options.linger, b"", END, 0
 
 

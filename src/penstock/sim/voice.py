@@ -69,7 +69,7 @@ class Wire(Protocol):
         """Whether a POST to ``path`` (without its query) speaks this wire."""
 
     def read(self, path: str, body: dict[str, Any]) -> Call:
-        """What the request asks for. Raises ValueError with one line when it cannot be read."""
+        """What the request asks for; ``path`` has its query. Raises ValueError with one line if it cannot be read."""
 
     def example(self, model: str) -> dict[str, Any]:
         """A body that streams, for a command line to show."""

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Protocol
-
-from penstock.errors import Fault, FrameTooLarge
-from penstock.events import Event
-from penstock.framing.sse import SSEFramer
+from penstock.errors import FrameTooLarge
+from penstock.events import ErrorReport
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
+from penstock.stream.plan import Way
 from penstock.stream.states import UPSTREAM, Upstream, UpstreamStep, step
 from penstock.stream.summary import AttemptSummary
-from penstock.wire import json
-from penstock.wire.openai_chat_fold import frames_of_answer
-from penstock.wire.openai_errors import error_report
+from penstock.wire.base import Body, Decoder
 
 MAX_ERROR_BODY = 1 << 20
 """An error body longer than this is cut: it is for people to read."""
 
 _GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
-_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
-
-
-class Decoder(Protocol):
-    """The upstream side of a wire, one for each attempt (see `ChatDecoder`)."""
-
-    marked: bool
-
-    def decode(self, frame: bytes) -> tuple[bytes | None, tuple[Event, ...]]:
-        """The bytes to hand on and the events of a frame."""
-        ...
-
-    def close(self, rest: bytes) -> tuple[bytes | None, tuple[Event, ...]]:
-        """The same for what is left at the end."""
-        ...
-
-    def incomplete(self, *, clean: bool) -> str | None:
-        """Why the answer is not complete, or None."""
-        ...
-
-    def oddities(self) -> list[str]:
-        """What was tolerated."""
-        ...
-
-    @property
-    def finished(self) -> bool:
-        """Every choice has its finish."""
-        ...
-
-    @property
-    def empty_is_right(self) -> bool:
-        """No output is what the provider meant."""
-        ...
-
-
-class Body(Enum):
-    """What the provider's body turned out to be."""
-
-    UNKNOWN = "not seen yet"
-    STREAM = "frames"
-    WHOLE = "one document in place of a stream"
-    ERROR = "the body of an HTTP error"
-    COMPRESSED = "bytes that nobody can read as they come"
 
 
 class Attempt:
     """The state of one attempt. The machine moves it; nothing here decides."""
 
-    def __init__(self, number: int, target: int, name: str, decoder: Decoder, limit: int, *, now: float):
+    def __init__(self, number: int, target: int, way: Way, limit: int, *, now: float):
         self.number = number
         self.target = target
-        self.name = name
-        self.decoder = decoder
-        self.framer = SSEFramer(limit)
+        self.name = way.name
+        self.wire = way.wire
+        self.same_wire = way.same_wire
+        self.decoder: Decoder = way.decoder()
+        self.framer = way.wire.framer(limit)
         self._limit = limit
         self.dispatched = now
         self.state = Upstream.OPENING
@@ -109,7 +62,7 @@ class Attempt:
             return self.framer.feed(data)
         self.collected += data
         if self.body is Body.UNKNOWN:
-            self.body = _sniff(bytes(self.collected), header(self.headers, b"content-type") or b"")
+            self.body = self._sniff()
             if self.body is Body.STREAM:
                 data, self.collected = bytes(self.collected), bytearray()
                 return self.framer.feed(data)
@@ -118,6 +71,13 @@ class Attempt:
         elif len(self.collected) > self._limit:
             raise FrameTooLarge(self._limit)
         return []
+
+    def _sniff(self) -> Body:
+        if self.collected[:2] == _GZIP:
+            return Body.COMPRESSED
+        if self.collected == _GZIP[:1]:
+            return Body.UNKNOWN
+        return self.wire.sniff(bytes(self.collected), header(self.headers, b"content-type") or b"")
 
     @property
     def coding(self) -> str:
@@ -139,37 +99,10 @@ class Attempt:
             return rest
         return self.framer.close()
 
-    def whole(self) -> list[bytes] | Fault:
+    def whole(self) -> list[bytes] | ErrorReport:
         """The frames that stand for a document which came in place of a stream, or the error that it is."""
-        kind = (header(self.headers, b"content-type") or b"").decode("latin-1")
-        try:
-            body = json.loads(bytes(self.collected))
-        except ValueError:
-            body = None
-        if isinstance(body, list) and len(body) == 1:
-            body = body[0]
-        if isinstance(body, dict):
-            report = error_report(body)
-            if report is not None:
-                return Fault(report.message, report.code or "", report.type, report.status, report.param)
-            if isinstance(body.get("choices"), list):
-                return frames_of_answer(body)
-        return Fault(f"the provider answered with {kind or 'a document of no type'} in place of a stream", "")
-
-
-def _sniff(start: bytes, content_type: bytes) -> Body:
-    """What a body is, by its first characters; the content type only decides where they say nothing."""
-    if start[:2] == _GZIP:
-        return Body.COMPRESSED
-    if start == _GZIP[:1]:
-        return Body.UNKNOWN
-    seen = start[:4096].removeprefix(_BOM).lstrip(b" \t\r\n")
-    if not seen or _BOM.startswith(start):
-        return Body.UNKNOWN if len(start) < 4096 else Body.STREAM
-    if seen[:1] in b"{[<":
-        return Body.WHOLE
-    if b"event-stream" in content_type:
-        return Body.STREAM
-    if seen.startswith(_FIELDS):
-        return Body.STREAM
-    return Body.UNKNOWN if any(field.startswith(seen) for field in _FIELDS) else Body.WHOLE
+        whole = self.wire.whole(bytes(self.collected))
+        if whole is None:
+            kind = (header(self.headers, b"content-type") or b"").decode("latin-1")
+            return ErrorReport(f"the provider answered with {kind or 'a document of no type'} in place of a stream")
+        return whole

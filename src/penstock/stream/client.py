@@ -86,12 +86,11 @@ class ClientSide:
         else:
             self._end(now)
 
-    def stop(self, name: str, model: str, now: float) -> None:
-        """Finish an answer whose generation was stopped on request."""
+    def stop(self, frames: bytes, name: str, model: str, now: float) -> None:
+        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them."""
         if self.state is Client.WAITING and self._fold is None:
             self._head(None)
-        for frame in self._plan.client.stop_frames(name, model, self._account.usage):
-            self.put(frame)
+        self.put(frames or self._plan.client.stop_frames(name, model, self._account.usage))
         self.end(now)
 
     def fail(self, failure: Failure, now: float) -> None:
@@ -112,7 +111,10 @@ class ClientSide:
             self._answer(failure.fault.status or 502, fields + provider, self._clean(body), now)
         else:
             frame = self._clean(client.error_frame(failure.fault))
-            self._send(frame + client.end_marker() if self._plan.delivery.done_after_error else frame, now)
+            marked = self._plan.delivery.done_after_error
+            self._send(frame + client.end_marker() if marked else frame, now)
+            self._end(now, cut=client.cuts_after_error and not marked)
+            return
         self._end(now)
 
     def _clean(self, data: bytes) -> bytes:
@@ -149,12 +151,12 @@ class ClientSide:
         self._account.bytes_out += len(data)
         self._last_write = now
 
-    def _end(self, now: float, *, abort: bool = False) -> None:
+    def _end(self, now: float, *, abort: bool = False, cut: bool = False) -> None:
         if self.state is Client.BLOCKED:
             self._account.blocked += now - self.blocked_since
         if self.state is not Client.CLOSED:
             self._move(ClientStep.CLOSE)
-            self._out.append(End(abort))
+            self._out.append(End(abort, cut))
         self.ended = True
 
     def _move(self, happened: ClientStep) -> None:
@@ -181,8 +183,13 @@ class ClientSide:
         self._keep_alive(now)
 
     def _keep_alive(self, now: float) -> None:
-        self._account.keepalives += 1
-        self._send(self._plan.client.keepalive(), now)
+        frame = self._plan.client.keepalive()
+        if frame:
+            self._account.keepalives += 1
+            self._send(frame, now)
+        else:
+            # The wire has none, and an empty chunk would end the body.
+            self._last_write = now
 
     def block(self, now: float) -> bool:
         """More waits for the client than it may. False when that changes nothing."""

@@ -44,9 +44,11 @@ class Send(Command, frozen=True, gc=False):
 
 
 class End(Command, frozen=True, gc=False):
-    """End the client's body; ``abort``: cut the connection instead, so that the body is seen to be not whole."""
+    """End the client's body. So that it is seen to be not whole: ``abort`` cuts the connection at once, with what was
+    not written yet; ``cut`` writes all that was sent and then closes the connection without the body's own end."""
 
     abort: bool = False
+    cut: bool = False
 
 
 class Pause(Command, frozen=True, gc=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +15,6 @@ from penstock.policy.failover import RETRYABLE_STATUS
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.wire import json
-from penstock.wire.openai_errors import error_report
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,18 +117,12 @@ def reported(event: ErrorReport) -> Failure:
     outcome = Outcome.UPSTREAM_ERROR
     code = event.code or outcome.value
     fault = Fault(event.message, code, event.type, event.status, event.param, outcome.value, event.fields)
-    return Failure(outcome=outcome, fault=fault)
+    return Failure(outcome=outcome, fault=fault, headers=_hinted((), event))
 
 
-def document(fault: Fault) -> Failure:
-    """One document in place of a stream."""
-    outcome = Outcome.UPSTREAM_ERROR
-    fault = msgspec.structs.replace(fault, code=fault.code or outcome.value, outcome=outcome.value)
-    return Failure(outcome=outcome, fault=fault)
-
-
-def http_error(status: int, headers: Headers, body: bytes) -> Failure:
-    """The provider answered with a status of its own. A JSON body goes on as it is, anything else is quoted.
+def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport | None, *, verbatim: bool) -> Failure:
+    """The provider answered with a status of its own. To a client of the same wire (``verbatim``) a JSON body
+    goes on as it is; else the words of its ``report`` do, and what is no JSON is quoted.
 
     Behind the head of a stream the body cannot go on: there the client gets the words of the error that it holds.
     """
@@ -139,11 +134,23 @@ def http_error(status: int, headers: Headers, body: bytes) -> Failure:
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(shown, "invalid_request_error" if shown < 500 else "server_error")
     fault = Fault(message, outcome.value, kind, shown, outcome=outcome.value)
-    report = error_report(said) if said else None
     if report is not None:
         code, kind = report.code or outcome.value, kind if report.type == "server_error" else report.type
         fault = Fault(report.message, code, kind, shown, report.param, outcome.value, report.fields)
-    return Failure(outcome=outcome, fault=fault, status=shown, headers=headers, body=None if said is None else body)
+    return Failure(
+        outcome=outcome,
+        fault=fault,
+        status=shown,
+        headers=_hinted(headers, report),
+        body=body if said is not None and verbatim else None,
+    )
+
+
+def _hinted(headers: Headers, report: ErrorReport | None) -> Headers:
+    """The headers, with the wait that the body names where none of them does."""
+    if report is None or report.retry_after is None or header(headers, b"retry-after") is not None:
+        return headers
+    return (*headers, (b"retry-after", b"%d" % math.ceil(report.retry_after)))
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
@@ -154,7 +161,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def without(failure: Failure, secrets: tuple[bytes, ...]) -> Failure:
+def without(failure: Failure, secrets: Iterable[bytes]) -> Failure:
     """The failure with a message that names no credential: it goes into the log too."""
     message = failure.fault.message
     for secret in secrets:

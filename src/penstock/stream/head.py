@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from penstock.stream.inputs import Headers
 
 # Hop by hop (RFC 9110 §7.6.1), about a body that is re-framed here, or about the provider's own site.
@@ -37,7 +39,7 @@ _DROPPED = frozenset(
 )
 
 
-def passed_on(headers: Headers, secrets: tuple[bytes, ...]) -> Headers:
+def passed_on(headers: Headers, secrets: Iterable[bytes]) -> Headers:
     """The provider's headers that the client gets: all but the hop-by-hop ones, without credentials in them."""
     # The provider may declare more of its headers as hop by hop.
     named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
@@ -67,7 +69,7 @@ def event_stream(content_type: bytes) -> Headers:
     )
 
 
-def scrubbed(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
+def scrubbed(data: bytes, secrets: Iterable[bytes]) -> bytes:
     """``data`` without the provider's credentials, should the provider echo them."""
     for secret in secrets:
         if secret in data:

@@ -202,6 +202,9 @@ class Stream:
         self.epoch += 1
         if attempt.state is Upstream.WAITING:
             self._client.commit(attempt)
+        ending = attempt.decoder.ending()
+        if ending:
+            self.put(ending)
         attempt.move(UpstreamStep.TERMINAL)
         self._settle_until = now + self._plan.delivery.settle
         self._client.end(now)
@@ -224,7 +227,7 @@ class Stream:
             outcome=failure.outcome,
             status=failure.status,
             released=self._client.released,
-            targets_left=len(self._plan.targets) - attempt.target - 1,
+            targets_left=len(self._plan.ways) - attempt.target - 1,
         )
         if follows is failover.Step.NEXT:
             self.epoch += 1
@@ -284,8 +287,10 @@ class Stream:
         if self._outcome is None:
             self._outcome = Outcome.STOPPED
             self.settling = True
+            attempt = self._upstream.attempt
+            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
             self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            self._client.stop(self._upstream.name, self._upstream.model, now)
+            self._client.stop(said, self._upstream.name, self._upstream.model, now)
             self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:

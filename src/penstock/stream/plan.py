@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.request import StreamRequest
-from penstock.stream.attempt import Decoder
-from penstock.wire.openai_chat_client import ChatClient
+from penstock.wire.base import ClientSession, Decoder, UpstreamWire
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One target of a stream, and how its answer is read."""
+
+    name: str
+    """``provider/model``, for people."""
+    label: str
+    """The same as configured, for metrics."""
+    wire: UpstreamWire
+    same_wire: bool
+    """The client speaks it too: frames go on as bytes, error bodies as they are."""
+    decoder: Callable[[], Decoder]
+    """A fresh decoder, for each attempt."""
+    ask_usage: bool = True
+    """The provider takes the question for usage."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,17 +34,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     route: str
     request: StreamRequest
-    targets: tuple[str, ...]
-    """``provider/model``, for people."""
-    labels: tuple[str, ...]
-    """The same as configured, for metrics."""
-    decoder: Callable[[int], Decoder]
-    """A fresh decoder for the target with that number."""
-    client: ChatClient
+    ways: tuple[Way, ...]
+    client: ClientSession
     client_wire: str
     deadlines: Deadlines
     delivery: Delivery
-    ask_usage: tuple[bool, ...]
-    """For each target: whether its provider takes ``stream_options``."""
-    secrets: tuple[bytes, ...] = ()
-    """What must never reach the client."""
+    secrets: Iterable[bytes] = ()
+    """What must never reach the client; it may grow while the stream runs."""

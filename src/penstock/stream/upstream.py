@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from penstock.errors import Fault, FrameTooLarge
+from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, Start, UsageReport
 from penstock.outcome import Outcome
 from penstock.stream import faults, inputs
-from penstock.stream.attempt import Attempt, Body
+from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Close, Command, Open, Pause, Resume
 from penstock.stream.head import scrubbed
 from penstock.stream.plan import Plan
 from penstock.stream.states import Upstream, UpstreamStep
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.usage import Usage
+from penstock.wire.base import Body, error_of
 
 HELD_HEARTBEATS = 64 * 1024
 """Comments of an attempt that are kept until its first token, in bytes; what is over is left out."""
@@ -73,9 +74,10 @@ class UpstreamSide:
     def open(self, target: int, now: float, *, fresh: bool = False, ask_usage: bool = True) -> None:
         """Start an attempt."""
         plan, number = self._plan, len(self._account.attempts)
-        attempt = Attempt(number, target, plan.targets[target], plan.decoder(target), plan.delivery.max_frame, now=now)
-        attempt.asked_usage = ask_usage and plan.ask_usage[target]
-        attempt.account = AttemptSummary(target=attempt.name, label=plan.labels[target], started=now - self._began)
+        way = plan.ways[target]
+        attempt = Attempt(number, target, way, plan.delivery.max_frame, now=now)
+        attempt.asked_usage = ask_usage and way.ask_usage
+        attempt.account = AttemptSummary(target=way.name, label=way.label, started=now - self._began)
         self._account.attempts.append(attempt.account)
         # What an attempt reported that failed is not what this one reports.
         self._account.usage = self._account.finish = None
@@ -143,12 +145,13 @@ class UpstreamSide:
         self._account.bytes_in += len(happened.data)
         try:
             frames = attempt.receive(happened.data)
-        except FrameTooLarge as error:
+        except (FrameTooLarge, CorruptFrame) as error:
             self._frames(attempt, error.frames, now)
             if self._course.settling:
                 self._course.settled(now, reuse=False)
             elif self.attempt is attempt:
-                self._course.failed(faults.upstream_error(f"{error} (delivery.max_frame)"), now)
+                hint = " (delivery.max_frame)" if isinstance(error, FrameTooLarge) else ""
+                self._course.failed(faults.upstream_error(f"{error}{hint}"), now)
             return
         if attempt.body is Body.COMPRESSED:
             self._course.failed(faults.compressed(attempt.coding), now)
@@ -166,19 +169,23 @@ class UpstreamSide:
             self._http_error(attempt, now, reuse=happened.clean)
         elif attempt.body is Body.WHOLE and happened.clean:
             whole = attempt.whole()
-            if isinstance(whole, Fault):
-                course.failed(faults.document(whole), now, reuse=True)
+            if isinstance(whole, ErrorReport):
+                course.failed(faults.reported(whole), now, reuse=True)
             else:
                 self._frames(attempt, whole, now)
-                if course.settling:
-                    course.settled(now, reuse=True)
+                self._ended(attempt, b"", happened, now)
         else:
-            frame, events = attempt.decoder.close(attempt.rest())
-            going_on = self._frame(attempt, frame, events, now)
-            if not course.settling and going_on:
+            self._ended(attempt, attempt.rest(), happened, now)
+
+    def _ended(self, attempt: Attempt, rest: bytes, happened: inputs.UpstreamEnded, now: float) -> None:
+        """The body is over behind ``rest``, and the answer with it if that was not said before."""
+        course = self._course
+        if not course.settling and self.attempt is attempt:
+            frame, events = attempt.decoder.close(rest)
+            if self._frame(attempt, frame, events, now) and not course.settling:
                 self._over(attempt, None, now, clean=happened.clean, reason=happened.reason)
-            if course.settling:
-                course.settled(now, reuse=happened.clean)
+        if course.settling:
+            course.settled(now, reuse=happened.clean)
 
     def on_failed(self, happened: inputs.UpstreamFailed, now: float) -> None:
         """No byte of an answer came."""
@@ -193,14 +200,16 @@ class UpstreamSide:
 
     def _http_error(self, attempt: Attempt, now: float, *, reuse: bool) -> None:
         rejected = attempt.status in (400, 422) and b"stream_options" in attempt.collected
-        if rejected and attempt.asked_usage and not self._plan.request.include_usage:
+        asked_by_client = attempt.same_wire and self._plan.request.include_usage
+        if rejected and attempt.asked_usage and not asked_by_client:
             # It was Penstock that asked: once more without (H4).
             self.close(Outcome.UPSTREAM_ERROR, "stream_options rejected", now, reuse=reuse)
             self.open(attempt.target, now, ask_usage=False)
         else:
             # Scrubbed here too: a quotation may end in the middle of a credential.
             body = b"" if attempt.coding else scrubbed(bytes(attempt.collected), self._plan.secrets)
-            failure = faults.http_error(attempt.status, attempt.headers, body)
+            report = error_of(attempt.wire, body, attempt.headers)
+            failure = faults.http_error(attempt.status, attempt.headers, body, report, verbatim=attempt.same_wire)
             self._course.failed(failure, now, reuse=reuse)
 
     # -- what it means --------------------------------------------------------------------------------------------
@@ -228,22 +237,28 @@ class UpstreamSide:
                 token = True
                 self._account.token_events += 1
             elif not self._note(event) and not self._course.settling:
+                if token and type(event) is EndMarker:
+                    self._token(attempt, now)
                 return self._turn(attempt, frame, event, now)
         if self._course.settling:
             return True
         if token:
-            if attempt.state is Upstream.STREAMING:
-                self._account.gap(now - attempt.last_token)
-            else:
-                attempt.move(UpstreamStep.TOKEN)
-                self._course.first_token(attempt, now)
-            attempt.last_token = now
+            self._token(attempt, now)
         if frame is None:
             return True
         if attempt.state is Upstream.STREAMING:
             self._course.put(frame)
             return True
         return self._hold(attempt, frame, events, now)
+
+    def _token(self, attempt: Attempt, now: float) -> None:
+        """A frame with output."""
+        if attempt.state is Upstream.STREAMING:
+            self._account.gap(now - attempt.last_token)
+        else:
+            attempt.move(UpstreamStep.TOKEN)
+            self._course.first_token(attempt, now)
+        attempt.last_token = now
 
     def _hold(self, attempt: Attempt, frame: bytes, events: tuple[Event, ...], now: float) -> bool:
         """Keep a frame from before the first token, within bounds."""
@@ -278,8 +293,9 @@ class UpstreamSide:
                 message = f"a frame of the provider is malformed: {event.reason} (delivery.malformed)"
                 self._course.failed(faults.upstream_error(message), now)
                 return False
-            if attempt.state is Upstream.STREAMING:
-                self._course.put(self._plan.client.skipped())
+            stand_in = self._plan.client.skipped()
+            if stand_in and attempt.state is Upstream.STREAMING:
+                self._course.put(stand_in)
             return True
         if isinstance(event, ErrorReport):
             self._course.failed(faults.reported(event), now)

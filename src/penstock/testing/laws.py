@@ -86,7 +86,7 @@ def law_4_after_the_first_token_nothing_fails_silently(transcript: Transcript) -
         return
     end = next((command for command in transcript.commands if isinstance(command, End)), None)
     if transcript.outcome not in (Outcome.COMPLETED, Outcome.STOPPED) and end is not None:
-        assert end.abort or error_frames(transcript), f"{transcript.outcome} was not told to the client"
+        assert end.abort or end.cut or error_frames(transcript), f"{transcript.outcome} was not told to the client"
 
 
 def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> None:

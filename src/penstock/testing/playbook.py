@@ -33,7 +33,7 @@ from penstock.stream.inputs import (
     UpstreamHead,
     UpstreamOpened,
 )
-from penstock.stream.plan import Plan
+from penstock.stream.plan import Plan, Way
 from penstock.stream.summary import Summary
 from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
@@ -41,6 +41,7 @@ from penstock.testing.laws import check_laws
 from penstock.testing.transcript import Transcript, short
 from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request
+from penstock.wire.registry import UPSTREAM_WIRES
 
 __all__ = [
     "ANY",
@@ -138,21 +139,28 @@ def plan(
     delivery = Delivery(**policies)
     expose = include_usage or not stream
 
-    def decoder(target: int) -> ChatDecoder:
+    def decoder() -> ChatDecoder:
         return ChatDecoder(expose_usage=expose, pin_identity=delivery.pin_identity)
 
     return Plan(
         stream="st_play",
         route="gpt",
         request=request,
-        targets=tuple(f"p{number}/m" for number in range(targets)),
-        labels=tuple(f"p{number}/m" for number in range(targets)),
-        decoder=decoder,
+        ways=tuple(
+            Way(
+                name=f"p{number}/m",
+                label=f"p{number}/m",
+                wire=UPSTREAM_WIRES["openai-chat"],
+                same_wire=True,
+                decoder=decoder,
+                ask_usage=ask_usage,
+            )
+            for number in range(targets)
+        ),
         client=ChatClient(request, "st_play"),
         client_wire="openai-chat",
         deadlines=Deadlines(**limits),
         delivery=delivery,
-        ask_usage=(ask_usage,) * targets,
         secrets=secrets,
     )
 
@@ -259,7 +267,7 @@ class Play:
 
 def waiting(plan: Plan, attempt: int = 0) -> Play:
     """A play up to the first attempt's head, at 0.2 s: the provider has answered 200 and no token came yet."""
-    play = Play(plan).start().expect(Open(attempt, 0, ask_usage=plan.ask_usage[0]))
+    play = Play(plan).start().expect(Open(attempt, 0, ask_usage=plan.ways[0].ask_usage))
     return play.at(0.2).give(UpstreamOpened(attempt), UpstreamHead(attempt, 200, SSE)).expect()
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from penstock.errors import FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, UsageReport
-from penstock.stream.attempt import Attempt, Body
+from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Close, Open
 from penstock.stream.inputs import UpstreamBytes, UpstreamEnded, UpstreamHead
 from penstock.stream.plan import Plan
 from penstock.stream.upstream import HELD_HEARTBEATS
 from penstock.testing.transcript import Transcript
 from penstock.usage import Usage
+from penstock.wire.base import Body
 
 
 class Reading:
@@ -21,7 +22,7 @@ class Reading:
 
     def __init__(self, plan: Plan, number: int, target: int, limit: int):
         self._plan = plan
-        self._attempt = Attempt(number, target, "", plan.decoder(target), limit, now=0.0)
+        self._attempt = Attempt(number, target, plan.ways[target], limit, now=0.0)
         self.number = number
         self.tokens: list[float] = []
         """The instants of the token events."""

@@ -15,9 +15,9 @@ from penstock.events import (
     EndMarker,
     Event,
     Finish,
+    FinishKind,
     Heartbeat,
     Malformed,
-    Media,
     Opaque,
     Reasoning,
     Refusal,
@@ -28,6 +28,8 @@ from penstock.events import (
 )
 from penstock.framing import sse
 from penstock.wire import json
+from penstock.wire.base import Decoded
+from penstock.wire.openai_chat_parts import audio_parts, content_parts, string
 from penstock.wire.openai_chat_usage import read_usage
 from penstock.wire.openai_errors import error_in_field, error_in_text, error_report
 
@@ -66,7 +68,16 @@ _END: tuple[Event, ...] = (EndMarker(),)
 # Finishes after which an answer without any output is nothing to repair: there was no room or no permission for it.
 _EMPTY_IS_RIGHT = frozenset({"length", "content_filter", "max_tokens"})
 
-Decoded = tuple[bytes | None, tuple[Event, ...]]
+
+_KINDS: dict[str, FinishKind] = {
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+    "insufficient_system_resource": "error",
+}
 
 
 class ChatDecoder:
@@ -189,7 +200,7 @@ class ChatDecoder:
         bytes_on: bytes | None = frame
         if not self._started and (chunk.id or chunk.model):
             self._started = True
-            events.append(Start(_string(chunk.id), _string(chunk.model)))
+            events.append(Start(string(chunk.id), string(chunk.model)))
         choices = chunk.choices
         if choices:
             for choice in choices:
@@ -212,29 +223,29 @@ class ChatDecoder:
                 if type(content) is str:
                     events.append(Text(content, index))
                 else:
-                    _content_parts(content, index, events)
+                    content_parts(content, index, events)
             reasoning = delta.reasoning_content or delta.reasoning
             if reasoning:
-                events.append(Reasoning(_string(reasoning), index))
+                events.append(Reasoning(string(reasoning), index))
             if delta.refusal:
-                events.append(Refusal(_string(delta.refusal), index))
+                events.append(Refusal(string(delta.refusal), index))
             if delta.tool_calls or delta.function_call:
                 self._tools(delta, index, events)
             if delta.audio:
-                _audio(delta.audio, index, events)
+                audio_parts(delta.audio, index, events)
         elif choice.text:
-            events.append(Text(_string(choice.text), index))
+            events.append(Text(string(choice.text), index))
         if len(events) > before:
             self._seen.add(index)
         if choice.finish_reason:
-            self._finish(index, _string(choice.finish_reason), delta, events)
+            self._finish(index, string(choice.finish_reason), delta, events)
 
     def _finish(self, index: int, reason: str, delta: _Delta | None, events: list[Event]) -> None:
         first = self._finishes.get(index)
         if first is None:
             self._finishes[index] = reason
             self._seen.add(index)
-            events.append(Finish(reason, index))
+            events.append(Finish(reason, index, kind=_KINDS.get(reason, "stop")))
         elif first != reason or delta == _Delta():
             events.append(Finish(reason, index, again=True))
 
@@ -254,17 +265,17 @@ class ChatDecoder:
                     if arguments is None
                     else json.dumps(arguments).decode()
                 )
-                events.append(ToolArguments(number, _string(call.get("id")), _string(name), fragment, index))
+                events.append(ToolArguments(number, string(call.get("id")), string(name), fragment, index))
         legacy = delta.function_call
         if isinstance(legacy, dict) and (legacy.get("name") or legacy.get("arguments")):
-            events.append(ToolArguments(0, "", _string(legacy.get("name")), _string(legacy.get("arguments")), index))
+            events.append(ToolArguments(0, "", string(legacy.get("name")), string(legacy.get("arguments")), index))
 
     def _call_number(self, choice: int, call: dict[str, Any]) -> int:
         """The ordinal of a tool call within its choice: by index, else by id, else the call that is open."""
         calls = self._calls
         key = call.get("index")
         if type(key) is not int:
-            key = _string(call.get("id")) or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
+            key = string(call.get("id")) or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
         return calls.setdefault((choice, key), sum(1 for k in calls if k[0] == choice))
 
     def _usage(self, frame: bytes, chunk: _Chunk, events: list[Event]) -> bytes | None:
@@ -340,6 +351,14 @@ class ChatDecoder:
             return "the stream ended before the answer was finished"
         return None if clean else "the connection broke before the end marker"
 
+    def ending(self) -> bytes:
+        """Nothing: the provider's own frames were all."""
+        return b""
+
+    def stop(self) -> bytes:
+        """Nothing: the session knows all that it takes."""
+        return b""
+
     def oddities(self) -> list[str]:
         """What was tolerated in a complete answer: words for its log line."""
         odd = []
@@ -360,35 +379,6 @@ class ChatDecoder:
     def empty_is_right(self) -> bool:
         """An answer without output is what the provider meant: it says so by its finish or by its usage."""
         return self.reported_output or any(reason in _EMPTY_IS_RIGHT for reason in self._finishes.values())
-
-
-def _content_parts(parts: Any, index: int, events: list[Event]) -> None:
-    """Mistral's list form of ``content``: text and thinking parts."""
-    for part in parts if isinstance(parts, list) else ():
-        if not isinstance(part, dict):
-            continue
-        if part.get("type") == "thinking":
-            pieces = part.get("thinking")
-            text = (
-                "".join(_string(p.get("text")) for p in pieces if isinstance(p, dict))
-                if isinstance(pieces, list)
-                else ""
-            )
-            if text:
-                events.append(Reasoning(text, index))
-        elif part.get("text"):
-            events.append(Text(_string(part["text"]), index))
-
-
-def _audio(audio: Any, index: int, events: list[Event]) -> None:
-    if isinstance(audio, dict) and (audio.get("data") or audio.get("transcript")):
-        events.append(Media(_string(audio.get("transcript")), index))
-
-
-def _string(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if type(value) is str else str(value)
 
 
 def _is_json(data: bytes) -> bool:

@@ -11,6 +11,7 @@ from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.openai_chat_fold import ChatFold
+from penstock.wire.openai_chat_writer import ChatWriter
 from penstock.wire.openai_errors import error_body, error_frame
 
 _BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -70,6 +71,7 @@ class ChatClient:
     """What Penstock itself says to one client on this wire. ``stream`` is the stream's id."""
 
     content_type = b"text/event-stream; charset=utf-8"
+    cuts_after_error = False
 
     def __init__(self, request: StreamRequest, stream: str):
         self._request = request
@@ -78,6 +80,12 @@ class ChatClient:
     def fold(self) -> ChatFold:
         """A fresh fold for ``stream: false``."""
         return ChatFold()
+
+    def writer(self) -> ChatWriter:
+        """A fresh writer, for providers of another wire."""
+        return ChatWriter(
+            self._request.model, self._stream, include_usage=self._request.include_usage or not self._request.stream
+        )
 
     def keepalive(self) -> bytes:
         """A comment. The decoder sees to it that it meets no ``id`` (wire-formats.md rule 7)."""
@@ -99,7 +107,7 @@ class ChatClient:
         """The wire's last word."""
         return b"data: [DONE]\n\n"
 
-    def stop_frames(self, name: str, model: str, usage: Usage | None) -> list[bytes]:
+    def stop_frames(self, name: str, model: str, usage: Usage | None) -> bytes:
         """The frames that finish an answer which was stopped on request."""
         top = {"id": name or self._stream, "object": "chat.completion.chunk", "created": 0}
         top["model"] = model or self._request.model
@@ -112,4 +120,4 @@ class ChatClient:
             }
             tokens["total_tokens"] = sum(tokens.values())
             frames.append({**top, "choices": [], "usage": tokens})
-        return [b"data: " + json.dumps(frame) + b"\n\n" for frame in frames] + [self.end_marker()]
+        return b"".join(b"data: " + json.dumps(frame) + b"\n\n" for frame in frames) + self.end_marker()

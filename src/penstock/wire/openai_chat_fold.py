@@ -21,12 +21,17 @@ class ChatFold:
     """Collects frames; `answer` is the whole."""
 
     def __init__(self) -> None:
+        self._framer = sse.SSEFramer(1 << 62)
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._calls: dict[tuple[int, Any], dict[str, Any]] = {}
 
-    def feed(self, frame: bytes) -> None:
-        """One frame of the stream. Anything but a chunk (comments, ``[DONE]``) adds nothing."""
+    def feed(self, data: bytes) -> None:
+        """Whole frames of the stream. Anything but a chunk (comments, ``[DONE]``) adds nothing."""
+        for frame in self._framer.feed(data):
+            self._feed(frame)
+
+    def _feed(self, frame: bytes) -> None:
         for name, value in _object_in(frame).items():
             if name == "choices":
                 for choice in _objects(value):

@@ -1,0 +1,48 @@
+"""In which order targets of equal rank are tried. One random number in [0, 1) makes a whole order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A target as the choice sees it."""
+
+    weight: float = 1.0
+    """Its share of the load, relative to the others'; above 0."""
+    in_flight: int = 0
+    """Attempts under way at it."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0.0:
+            raise ValueError("a weight is above 0; a target that shall get nothing is left out")
+
+    @property
+    def load(self) -> float:
+        """Attempts per weight."""
+        return self.in_flight / self.weight
+
+
+def weighted(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
+    """The order to try, as indices: each place is drawn from those that are left, in proportion to their weight."""
+    left = list(range(len(candidates)))
+    order: list[int] = []
+    while left:
+        point = chance * sum(candidates[index].weight for index in left)
+        for index in left:
+            weight = candidates[index].weight
+            if point < weight or index == left[-1]:
+                # Where the point fell within this one's part is a fresh random number: the next draw uses it.
+                chance = min(max(point / weight, 0.0), 1.0)
+                order.append(index)
+                left.remove(index)
+                break
+            point -= weight
+    return tuple(order)
+
+
+def least_loaded(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
+    """The order to try, as indices: the fewest attempts in flight per weight first, equals as `weighted` has them."""
+    return tuple(sorted(weighted(candidates, chance), key=lambda index: candidates[index].load))

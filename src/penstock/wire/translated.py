@@ -1,0 +1,75 @@
+"""An answer of one wire, told in another: a decoder whose frames are written anew."""
+
+from __future__ import annotations
+
+from penstock.events import Event, Finish
+from penstock.wire.base import Decoded, Decoder, Writer
+
+
+class Translated:
+    """A decoder (see `base.Decoder`) for a client of another wire.
+
+    Finishes are told when the answer is complete, and not before: output may follow one and a later one take its
+    place (Gemini), and what breaks off behind its finish must not look finished.
+    """
+
+    def __init__(self, decoder: Decoder, writer: Writer):
+        self._decoder = decoder
+        self._writer = writer
+        self._finishes: dict[int, Finish] = {}
+
+    @property
+    def marked(self) -> bool:
+        """The end marker came."""
+        return self._decoder.marked
+
+    def decode(self, frame: bytes) -> Decoded:
+        """One frame of the provider, as frames for the client."""
+        _, events = self._decoder.decode(frame)
+        return self._told(events), events
+
+    def close(self, rest: bytes) -> Decoded:
+        """The same for what is left."""
+        _, events = self._decoder.close(rest)
+        return self._told(events), events
+
+    def _told(self, events: tuple[Event, ...]) -> bytes | None:
+        if len(events) == 1 and events[0].token:
+            # Nearly all: one delta.
+            return self._writer.write(events) or None
+        for event in events:
+            if type(event) is Finish:
+                if not event.again or event.choice not in self._finishes:
+                    self._finishes[event.choice] = event
+                events = tuple(other for other in events if other is not event)
+        return self._writer.write(events) or None
+
+    def _finished(self) -> bytes:
+        finishes, self._finishes = tuple(self._finishes.values()), {}
+        return self._writer.write(finishes) if finishes else b""
+
+    def incomplete(self, *, clean: bool) -> str | None:
+        """Why the answer is not complete, or None."""
+        return self._decoder.incomplete(clean=clean)
+
+    def ending(self) -> bytes:
+        """The client wire's own end."""
+        return self._finished() + self._writer.end()
+
+    def stop(self) -> bytes:
+        """The client wire's finish of an answer that was stopped."""
+        return self._finished() + self._writer.stop()
+
+    def oddities(self) -> list[str]:
+        """What was tolerated."""
+        return self._decoder.oddities()
+
+    @property
+    def finished(self) -> bool:
+        """Every choice has its finish."""
+        return self._decoder.finished
+
+    @property
+    def empty_is_right(self) -> bool:
+        """No output is what the provider meant."""
+        return self._decoder.empty_is_right
