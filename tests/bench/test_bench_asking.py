@@ -63,7 +63,7 @@ def test_the_gateway_makes_one_frame_of_one_frame(case: Case) -> None:
             reading.decode(frame)
     for piece in later:
         written = b"".join(reading.decode(frame)[0] or b"" for frame in framer.feed(piece))
-        assert written.count(mark) == 1 and (written.endswith(mark) or case.client == "bedrock-converse")
+        assert written.count(mark) == 1 and written.endswith(mark)
 
 
 @pytest.mark.parametrize("wire", ASKING)

@@ -18,8 +18,8 @@ _MESSAGES = [{"role": "user", "content": _QUESTION}]
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """A wire as its client uses it. ``path`` may hold ``{model}``, and then ``body`` has none. ``mark`` stands once in
-    every frame of a body whose JSON has no spaces and no line ends, and nowhere else."""
+    """A wire as its client uses it. ``path`` may hold ``{model}``; then the body does not name it (``named``). ``mark``
+    stands once in every frame, and nowhere else in a body, as the simulated provider and the gateway write them."""
 
     path: str
     body: dict[str, Any]
@@ -45,7 +45,7 @@ ASKING: dict[str, Asking] = {
     "bedrock-converse": Asking(
         path="/model/{model}/converse-stream",
         body={"messages": [{"role": "user", "content": [{"text": _QUESTION}]}]},
-        # A header's name; JSON has no quotes around it in this place, and no word of the provider is like it.
+        # The name of a header that every event has, and no word of the simulated provider.
         mark=b":event-type",
         named=False,
     ),

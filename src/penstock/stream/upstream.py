@@ -219,8 +219,16 @@ class UpstreamSide:
         for frame in frames:
             account.frames_in += 1
             handed_on, events = decode(frame)
-            if attempt.state is Upstream.STREAMING and len(events) == 1 and events[0].token and handed_on is not None:
-                # Nearly all frames: one delta, in the middle of the answer.
+            if (
+                attempt.state is Upstream.STREAMING
+                and handed_on is not None
+                and events
+                and events[0].token
+                and (len(events) == 1 or (len(events) == 2 and type(events[1]) is UsageReport))
+            ):
+                # Nearly all frames: one delta in the middle of the answer, on some wires with the usage so far.
+                if len(events) == 2:
+                    self._note(events[1])
                 account.token_events += 1
                 account.gap(now - attempt.last_token)
                 attempt.last_token = now
