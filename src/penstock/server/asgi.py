@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+import msgspec
 
 from penstock import ids
 from penstock.config.values import Config
@@ -142,6 +145,7 @@ class Application:
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
         request = wire.read(scope["penstock.path"], query, await self._body(scope, receive))
+        request = msgspec.structs.replace(request, accepted=int(time.time()))
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool()

@@ -67,7 +67,7 @@ class OllamaClient:
 
     def writer(self) -> OllamaWriter:
         """A fresh writer, for providers of another wire."""
-        return OllamaWriter(self._request.model, self._stream)
+        return OllamaWriter(self._request.model, self._stream, self._request.accepted)
 
     def keepalive(self) -> bytes:
         """Nothing: a blank line breaks Go's client, and a line without output is a delta to the others."""
@@ -92,5 +92,9 @@ class OllamaClient:
     def stop_frames(self, name: str, model: str, usage: Usage | None) -> bytes:
         """The last line of an answer which was stopped on request."""
         message = {"role": "assistant", "content": ""}
-        fields = {"model": model or self._request.model, "created_at": timestamp(0), "message": message}
+        fields = {
+            "model": model or self._request.model,
+            "created_at": timestamp(self._request.accepted),
+            "message": message,
+        }
         return line({**fields, "done": True, "done_reason": "stop", **counters(usage)})

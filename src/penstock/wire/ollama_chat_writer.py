@@ -34,10 +34,10 @@ class OllamaWriter:
     Only the first choice is written: this wire has one. Annotations, seals of reasoning and media have no place in it.
     """
 
-    def __init__(self, model: str, stream: str):
+    def __init__(self, model: str, stream: str, created: int = 0):
         self._model = model
         self._stream = stream
-        self._created = 0
+        self._created = created
         self._usage: Usage | None = None
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: FinishKind | None = None

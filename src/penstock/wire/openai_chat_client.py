@@ -83,9 +83,9 @@ class ChatClient:
 
     def writer(self) -> ChatWriter:
         """A fresh writer, for providers of another wire."""
-        return ChatWriter(
-            self._request.model, self._stream, include_usage=self._request.include_usage or not self._request.stream
-        )
+        asked = self._request
+        shown = asked.include_usage or not asked.stream
+        return ChatWriter(asked.model, self._stream, include_usage=shown, created=asked.accepted)
 
     def keepalive(self) -> bytes:
         """A comment. The decoder sees to it that it meets no ``id`` (wire-formats.md rule 7)."""
@@ -109,7 +109,7 @@ class ChatClient:
 
     def stop_frames(self, name: str, model: str, usage: Usage | None) -> bytes:
         """The frames that finish an answer which was stopped on request."""
-        top = {"id": name or self._stream, "object": "chat.completion.chunk", "created": 0}
+        top = {"id": name or self._stream, "object": "chat.completion.chunk", "created": self._request.accepted}
         top["model"] = model or self._request.model
         finish = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "stop"}
         frames = [{**top, "choices": [finish]}]

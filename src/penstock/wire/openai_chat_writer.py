@@ -37,11 +37,11 @@ _FINISH = {
 class ChatWriter:
     """See `base.Writer`. ``model`` and ``stream`` stand where the provider gives no model and no ids."""
 
-    def __init__(self, model: str, stream: str, *, include_usage: bool):
+    def __init__(self, model: str, stream: str, *, include_usage: bool, created: int = 0):
         self._model = model
         self._stream = stream
         self._id = f"chatcmpl-{stream}"
-        self._created = 0
+        self._created = created
         self._include_usage = include_usage
         self._usage: Usage | None = None
         self._begun: set[int] = set()

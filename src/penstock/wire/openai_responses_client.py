@@ -77,7 +77,7 @@ def blank_response(request: StreamRequest, stream: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "id": f"resp_{stream}",
         "object": "response",
-        "created_at": 0,
+        "created_at": request.accepted,
         "status": "in_progress",
         "error": None,
         "incomplete_details": None,
