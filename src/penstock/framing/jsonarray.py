@@ -13,10 +13,9 @@ import re
 from penstock.errors import FrameTooLarge
 
 _BOM = b"\xef\xbb\xbf"
-# All up to the next bracket, strings passed over whole; stops at a string that is not whole yet.
-_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*+', re.DOTALL)
-# The inside of a string, escapes in pairs: stops at its closing quote, or at a backslash that is the last byte.
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+# Simple on purpose: before Python 3.11.5 possessive groups match wrongly.
+_STRUCTURE = re.compile(rb'["{}\[\]]')
+_IN_STRING = re.compile(rb'["\\]')
 
 
 class JSONArrayFramer:
@@ -75,23 +74,25 @@ class JSONArrayFramer:
 
     def _next(self, at: int) -> int:
         """Where the next element or the array ends, looked for from ``at``; -1 when that is not here yet."""
-        buffer, size, depth, to_bracket = self._buffer, len(self._buffer), self._depth, _TO_BRACKET.match
-        while at < size:
-            match = (_IN_STRING.match if self._in_string else to_bracket)(buffer, at)
-            at = match.end() if match else at
-            if at >= size or (self._in_string and buffer[at] != 34):
-                break
-            byte = buffer[at]
-            at += 1
+        buffer, depth, in_string = self._buffer, self._depth, self._in_string
+        while match := (_IN_STRING if in_string else _STRUCTURE).search(buffer, at):
+            at = match.end()
+            byte = buffer[at - 1]
             if byte == 34:
-                self._in_string = not self._in_string
+                in_string = not in_string
+            elif byte == 92:
+                if at == len(buffer):
+                    # What it escapes is not here yet.
+                    self._scanned, self._depth, self._in_string = at - 1, depth, True
+                    return -1
+                at += 1
             elif byte == 123 or byte == 91:
                 depth += 1
             else:
                 depth -= 1
                 if depth <= 1:
-                    self._depth = depth
+                    self._depth, self._in_string = depth, False
                     self.closed = depth <= 0
                     return at
-        self._scanned, self._depth = at, depth
+        self._scanned, self._depth, self._in_string = len(buffer), depth, in_string
         return -1
