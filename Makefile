@@ -1,12 +1,13 @@
 # make run    a gateway with a simulated provider, on a fresh machine
 # make test   everything that must hold, on a fresh machine (installs what the tests need)
 # make check  formatting, lint, types, floors
+# make corpus every recorded stream of the providers through its own wire, counted
 # make bench  the gateway against nginx and against no gateway, into docs/performance.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench llama-server clean
+.PHONY: run test check corpus bench llama-server clean
 
 run: $(VENV)/.installed
 	$(BIN)/penstock demo
@@ -14,13 +15,16 @@ run: $(VENV)/.installed
 test: $(VENV)/.tested check
 	tools/install-test-services
 	tools/install-test-clients
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --reruns 1
 
 check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+corpus: $(VENV)/.installed
+	$(BIN)/python -m penstock.testing.report
 
 bench: $(VENV)/.tested
 	tools/install-test-services

@@ -17,6 +17,7 @@ import uvicorn
 
 from penstock.config.values import Config
 from penstock.drive.streams import Streams
+from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
 from penstock.telemetry.log import LineHandler, LogWriter
@@ -38,16 +39,19 @@ class Gateway:
     def __init__(self, config: Config, writer: LogWriter | None = None):
         self.config = config
         self.streams = Streams()
+        self.targets = Targets()
         self.writer = writer or LogWriter()
         self._pool: Pool | None = None
         self.metrics = Metrics(
             active=lambda: len(self.streams),
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
+            ejected=lambda: self.targets.out(time.monotonic()),
         )
         self.application = Application(
             config,
             streams=self.streams,
+            targets=self.targets,
             metrics=self.metrics,
             recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
             clock=time.monotonic,

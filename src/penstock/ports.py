@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from penstock.stream.inputs import Headers
-from penstock.stream.summary import Summary
+from penstock.stream.summary import AttemptSummary, Summary
 
 
 class Listener(Protocol):
@@ -47,6 +47,19 @@ class Dialer(Protocol):
     def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> Exchange:
         """Send the stream's request to its target number ``target``."""
         ...
+
+
+class Witness(Protocol):
+    """Hears of one stream's attempts as they go, for the health of their targets. Never raises, never waits."""
+
+    def dispatched(self, attempt: AttemptSummary, now: float) -> None:
+        """An attempt begins."""
+
+    def answered(self, attempt: AttemptSummary, began: float, now: float) -> None:
+        """It has its first token event. Not told of one that is over in the same instant."""
+
+    def over(self, attempt: AttemptSummary, began: float, now: float) -> None:
+        """It was closed."""
 
 
 class Sink(Protocol):

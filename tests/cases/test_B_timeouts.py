@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from penstock.testing import frames
-from penstock.testing.rig import Rig, until
+from penstock.testing.rig import Rig
 from penstock.testing.steps import (
     accept,
     done,
-    err,
     fin,
     forever,
     hdr,
@@ -18,11 +17,9 @@ from penstock.testing.steps import (
     ping,
     raw,
     role,
-    st,
     tok,
     until_closed,
     usage,
-    word,
     words,
 )
 from penstock.testing.upstream import Script, Step
@@ -315,41 +312,3 @@ async def test_B9_a_connection_that_hangs_does_not(rig: Rig) -> None:
     await gateway.record()
     assert (await gateway.ask()).text == words(3)
     assert upstream.requests[0].closed_at is not None
-
-
-# -- B10 ----------------------------------------------------------------------------------------------------------
-
-
-@STREAM
-async def test_B10_the_total_holds_for_all_attempts(rig: Rig, stream: bool) -> None:
-    targets = [await rig.upstream([accept(), until_closed()]) for _ in range(5)]
-    gateway = await rig.gateway(*targets, first_token=0.3, total=0.7)
-    answer = await gateway.ask(stream)
-    assert answer.status == 504
-    assert answer.ended_at - answer.asked < 0.7 + SLACK
-    assert answer.headers["x-penstock-attempts"] == "3"
-    record = await gateway.record()
-    assert (record["outcome"], len(record["attempts"])) == ("max_duration", 3)
-    await until(lambda: all(seen.over for target in targets for seen in target.requests))
-
-
-@STREAM
-async def test_B10_all_targets_overloaded(rig: Rig, stream: bool) -> None:
-    busy: list[Step] = [st(529, {"error": {"message": "busy"}}, [("retry-after", "3")])]
-    targets = [await rig.upstream(busy) for _ in range(3)]
-    gateway = await rig.gateway(*targets)
-    answer = await gateway.ask(stream)
-    assert (answer.status, answer.headers["retry-after"]) == (529, "3")
-    assert answer.ended_at - answer.asked < 2.0
-
-
-async def test_B11_an_error_is_an_end_too(rig: Rig) -> None:
-    # No clock has to run out where the provider has said what there is to say.
-    upstream = await rig.upstream([hdr(), role(), tok(1), err("overloaded_error", "busy"), pause(60)])
-    gateway = await rig.gateway(upstream, between_tokens=30, total=60)
-    answer = await gateway.ask()
-    assert answer.ended_at - answer.asked < SLACK
-    assert answer.error is not None
-    assert answer.error["message"] == "busy"
-    assert answer.deltas[-1]["content"] == word(0)
-    await upstream.requests[0].closed(within=1.0)

@@ -11,6 +11,7 @@ R = "routes: {gpt-4o: {targets: [openai/gpt-4o]}}\n"
 KEY = "0123456789abcdef"
 D = "a duration such as 500ms, 15s, 10m"
 URL = "an address such as https://api.openai.com/v1"
+H = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
 LATER = "not available in this version"
 
 
@@ -289,6 +290,11 @@ CASES = [
     ("timeout", route("delivery: {slow_client: {timeout: x}}"), 'slow_client.timeout: found "x"; allowed: a duration'),
     # words
     ("malformed", route("delivery: {malformed: keep}"), 'delivery.malformed: found "keep"; allowed: skip or fail'),
+    ("hedge", route("hedge: soon"), f':5: routes.gpt-4o.hedge: found "soon"; allowed: {H}'),
+    ("hedge's quantile", route("hedge: p100"), f'hedge: found "p100"; allowed: {H}'),
+    ("hedge at once", route("hedge: 0s"), f'hedge: too short; found "0s"; allowed: {H}'),
+    ("fine hedge", route("hedge: 0.5ms"), f'hedge: finer than 1ms; found "0.5ms"; allowed: {H}'),
+    ("hedge's shape", route("hedge: {after: 1s}"), f"hedge: found a mapping; allowed: {H}"),
     ("flag", route("delivery: {pin_identity: 2}"), 'delivery.pin_identity: found "2"; allowed: true or false'),
     ("tags", route("tags: [a]"), ":5: routes.gpt-4o.tags: found a list; allowed: a mapping of names to text"),
     ("tag", route("tags: {a: [b]}"), ":5: routes.gpt-4o.tags.a: found a list; allowed: text on one line"),
@@ -298,7 +304,6 @@ CASES = [
     ("stages", route("stages: [{redact: {}}]"), f":5: routes.gpt-4o.stages: {LATER}; found a list; allowed: []"),
     ("metadata", route("metadata: live"), f':5: routes.gpt-4o.metadata: {LATER}; found "live"; allowed: off'),
     ("metadata word", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off'),
-    ("hedge", route("hedge: 2s"), f':5: routes.gpt-4o.hedge: {LATER}; found "2s"; allowed: null'),
     (
         "mid_stream",
         route("mid_stream: continue"),
@@ -311,7 +316,11 @@ CASES = [
         route("delivery: {drain: {tokens: 0}}"),
         'drain.tokens: found "0"; allowed: a whole number from 1',
     ),
-    ("in defaults", P + R + "defaults: {hedge: 1s}", f':3: defaults.hedge: {LATER}; found "1s"; allowed: null'),
+    (
+        "in defaults",
+        P + R + "defaults: {mid_stream: continue}",
+        f':3: defaults.mid_stream: {LATER}; found "continue"; allowed: fail',
+    ),
     ("otlp", P + R + "telemetry: {otlp: 'http://u:p@h'}", f":3: telemetry.otlp: {LATER}; found ***; allowed: null"),
     ("ledger", P + R + "ledger: {}", ":3: ledger.url: missing; allowed: an address such as sqlite:///penstock.db"),
     ("ledger url", P + R + "ledger: {url: x}", ":3: ledger.url: found ***; allowed: an address such as"),
@@ -416,7 +425,7 @@ def test_all_problems_at_once_in_the_order_of_the_file(broken):
 def test_a_broken_provider_or_route_is_not_unknown_to_others(broken):
     problems = broken(
         "providers: {openai: {wire: soap, base_url: https://h/v1}}\n"
-        "routes: {a: {targets: [openai/x], hedge: 1s}}\n"
+        "routes: {a: {targets: [openai/x], hedge: x}}\n"
         f"keys: [{{name: a, key: {KEY}, models: [a]}}]\n"
     )
     assert [problem.key for problem in problems] == ["providers.openai.wire", "routes.a.hedge"]

@@ -19,6 +19,7 @@ from penstock.config.values import Key, Provider, Route, Server, Target, Telemet
 from penstock.config.variables import escape, expand, hide
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.hedge import HedgeAfter
 
 VOCABULARY = st.sampled_from(
     [
@@ -186,6 +187,9 @@ routes = st.builds(
         done_after_error=st.booleans(),
         pin_identity=st.booleans(),
     ),
+    hedge=st.none()
+    | st.builds(HedgeAfter, fixed=durations)
+    | st.builds(HedgeAfter, quantile=st.sampled_from([0.5, 0.9, 0.95, 0.999, 0.571])),
     tags=st.dictionaries(line | words, line | words | st.just(""), max_size=3).map(lambda tags: tuple(tags.items())),
 )
 

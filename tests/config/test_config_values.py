@@ -11,6 +11,7 @@ from penstock.config.problems import ConfigError
 from penstock.config.values import Key, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.hedge import HedgeAfter
 
 P = "providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1}}\n"
 R = "routes: {gpt-4o: {targets: [openai/gpt-4o]}}\n"
@@ -96,6 +97,29 @@ def test_every_policy_key():
         malformed="fail",
         done_after_error=True,
         pin_identity=True,
+    )
+
+
+def test_hedging():
+    two = "routes: {{a: {{targets: [openai/x, openai/y], {}}}}}"
+
+    def hedge(policy: str, top: str = "") -> HedgeAfter | None:
+        config = load(f"{P}{top}{two.format(policy)}", {"WHEN": "p99.9"})
+        assert not config.warnings
+        return config.routes[0].hedge
+
+    assert hedge("hedge: 800ms") == HedgeAfter(fixed=0.8)
+    assert hedge("hedge: p95") == HedgeAfter(quantile=0.95)
+    assert hedge("hedge: ${WHEN}") == HedgeAfter(quantile=0.999)
+    assert hedge("tags: {}", "defaults: {hedge: 2s}\n") == HedgeAfter(fixed=2.0)
+    assert hedge("hedge: null", "defaults: {hedge: 2s}\n") is None
+
+
+def test_hedging_that_never_asks_anybody_is_warned_of():
+    text = f"{P}routes: {{a: {{targets: [openai/x], hedge: p95}}, b: {{targets: [openai/x, openai/y], hedge: 15s}}}}"
+    assert load(text, {}).warnings == (
+        "routes.a: hedge asks nobody: the route has one target",
+        "routes.b: hedge is not shorter than deadlines.first_token and never asks anybody",
     )
 
 

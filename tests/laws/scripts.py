@@ -150,9 +150,13 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
         policies["malformed"] = draw(st.sampled_from(["skip", "fail"]))
         policies["done_after_error"] = draw(st.booleans())
         policies["max_frame"] = draw(st.sampled_from([150, 400, 1 << 20]))
+    hedge_after = draw(st.sampled_from([None, None, 0.0, 0.3, 1.0, 4.9, 5.0, 15.0]))
     return plan(
+        hedge_after=hedge_after,
+        retries=draw(st.sampled_from([0, 0, 1, 2])),
+        chance=draw(st.sampled_from([0.0, 0.5, 0.99])),
         stream=draw(st.booleans()) if stream is None else stream,
-        targets=draw(st.integers(1, 3)),
+        targets=draw(st.integers(1 if hedge_after is None else 2, 3)),
         include_usage=False if stream is None else draw(st.booleans()) and stream,
         ask_usage=draw(st.booleans()),
         **policies,

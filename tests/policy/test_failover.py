@@ -10,9 +10,9 @@ from penstock.outcome import ATTEMPT_FAILURES, Outcome
 from penstock.policy.failover import RETRYABLE_STATUS, Step, decide
 
 CELLS = {
-    "next, else answer": (Step.NEXT, Step.ANSWER),
-    "answer": (Step.ANSWER, Step.ANSWER),
-    "error frame": (Step.FRAME, Step.FRAME),
+    "next, else retry, answer": (Step.NEXT, Step.RETRY, Step.ANSWER),
+    "answer": (Step.ANSWER,) * 3,
+    "error frame": (Step.FRAME,) * 3,
 }
 
 
@@ -50,10 +50,10 @@ def test_the_table_speaks_of_every_outcome():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_row_of_the_table_holds(row):
     failure, nothing_released, token_released = row
-    for (outcome, status), left in itertools.product(meant(failure), [0, 1, 5]):
-        with_next, without = CELLS[nothing_released]
-        wanted = with_next if left else without
-        assert decide(outcome=outcome, status=status, released=False, targets_left=left) is wanted
+    for (outcome, status), left, retries in itertools.product(meant(failure), [0, 1, 5], [0, 2]):
+        how_many = {"targets_left": left, "retries_left": retries}
+        wanted = CELLS[nothing_released][0 if left else 1 if retries else 2]
+        assert decide(outcome=outcome, status=status, released=False, **how_many) is wanted
         if token_released != "–":
-            (wanted, _) = CELLS[token_released]
-            assert decide(outcome=outcome, status=status, released=True, targets_left=left) is wanted
+            wanted = CELLS[token_released][0]
+            assert decide(outcome=outcome, status=status, released=True, **how_many) is wanted

@@ -57,7 +57,7 @@ def test_the_head_waits_for_a_token_where_that_is_wanted():
 
 def test_a_failure_behind_an_early_head_is_a_frame():
     play = waiting(plan(targets=1)).wait_until(10).expect(Head(200, ANY), KEEPALIVE)
-    play.wait_until(15).expect(*failed_after(Outcome.FIRST_TOKEN_TIMEOUT))
+    play.wait_until(22.5).expect(*failed_after(Outcome.FIRST_TOKEN_TIMEOUT))
 
 
 def test_keepalives_fill_the_silence_and_count_from_the_last_byte():

@@ -67,14 +67,14 @@ def test_connect_failed_in_time():
 
 
 def test_first_token_timeout():
-    waiting(plan(**ONE, commit_after=None)).wait_until(15).expect(*failed_before(504, Outcome.FIRST_TOKEN_TIMEOUT))
+    waiting(plan(**ONE, commit_after=None)).wait_until(22.5).expect(*failed_before(504, Outcome.FIRST_TOKEN_TIMEOUT))
 
 
 def test_first_token_timeout_in_spite_of_roles_comments_and_empty_deltas():
     play = waiting(plan(**ONE, commit_after=None))
     for instant, quiet in ((3, role()), (6, b": x\n\n"), (9, chunk("")), (14.9, role())):
         play.at(instant).give(UpstreamBytes(0, quiet)).expect()
-    play.wait_until(15).expect(*failed_before(504, Outcome.FIRST_TOKEN_TIMEOUT))
+    play.wait_until(22.5).expect(*failed_before(504, Outcome.FIRST_TOKEN_TIMEOUT))
 
 
 def test_upstream_error_as_a_status_is_answered_with_that_status_and_body():

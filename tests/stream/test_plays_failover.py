@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from play_endings import failed_after, the_end
 
+from penstock.testing.frames import COMMENT as KEEPALIVE
 from penstock.testing.playbook import (
     ANY,
     DONE,
     JSON,
     SSE,
+    ClientLeft,
     Close,
     End,
     Head,
@@ -214,3 +216,107 @@ def test_usage_that_penstock_asked_for_is_not_shown():
     assert transcript.body == body.replace(usage(), b"")
     assert transcript.account.usage is not None
     assert run(plan(include_usage=True), [script(body)]).body == body
+
+
+def test_the_last_target_has_longer_for_there_is_nobody_else():
+    play = waiting(plan(commit_after=None)).wait_until(15).expect(Close(0), Open(1, 1))
+    play.expect_deadline(15 + 5).give(UpstreamOpened(1)).expect().expect_deadline(15 + 22.5)
+    play.at(37).give(UpstreamHead(1, 200, SSE), UpstreamBytes(1, chunk("Hi"))).expect(Head(200, ANY), Send(chunk("Hi")))
+
+
+def test_the_last_target_is_cut_off_by_the_total_all_the_same():
+    play = waiting(plan(targets=1, commit_after=None, total=20)).wait_until(20)
+    play.expect(
+        Close(0), Head(504, ANY), Send(containing(b"20 s (deadlines.total)")), End(), *the_end(Outcome.MAX_DURATION)
+    )
+
+
+# -- once more from the first target ------------------------------------------------------------------------------
+
+
+def busy(attempt: int, wait: bytes = b"") -> list[UpstreamHead | UpstreamEnded]:
+    """A 503, with the wait that it asks for."""
+    headers = (*JSON, (b"retry-after", wait)) if wait else JSON
+    return [UpstreamHead(attempt, 503, headers), UpstreamEnded(attempt, clean=True)]
+
+
+def test_with_retries_the_first_target_is_asked_again_after_a_wait():
+    play = waiting(plan(retries=1, chance=0.8)).give(*busy(0)).expect(Close(0, reuse=True), Open(1, 1))
+    play.give(UpstreamOpened(1), *busy(1)).expect(Close(1, reuse=True))
+    # 0.8 of the first ceiling, 0.25 s.
+    play.wait_until(0.4).expect(Open(2, 0))
+    play.give(UpstreamOpened(2), UpstreamHead(2, 200, SSE), UpstreamBytes(2, answer("Hi"))).expect(
+        Head(200, ANY), Send(answer("Hi")), End()
+    )
+    assert [attempt.round for attempt in play.account.attempts] == [0, 0, 1]
+
+
+def test_the_waits_grow_and_then_the_error_is_the_answer():
+    play = waiting(plan(targets=1, retries=2, chance=0.8)).give(*busy(0)).expect(Close(0, reuse=True))
+    play.wait_until(0.4).expect(Open(1, 0)).give(UpstreamOpened(1), *busy(1)).expect(Close(1, reuse=True))
+    play.wait_until(0.8).expect(Open(2, 0)).give(UpstreamOpened(2), *busy(2))
+    play.expect(Close(2, reuse=True), Head(503, ANY), Send(ANY), End(), *the_end(Outcome.UPSTREAM_ERROR))
+
+
+def test_the_wait_is_the_shortest_that_all_of_them_asked_for():
+    play = waiting(plan(retries=1)).give(*busy(0, b"7")).expect(Close(0, reuse=True), Open(1, 1))
+    play.give(UpstreamOpened(1), *busy(1, b"3")).expect(Close(1, reuse=True)).wait_until(3.2).expect(Open(2, 0))
+
+
+def test_a_wait_that_the_total_does_not_allow_is_not_begun():
+    play = waiting(plan(targets=1, retries=5, total=5)).give(*busy(0, b"7"))
+    play.expect(Close(0, reuse=True), Head(503, ANY), Send(ANY), End(), *the_end(Outcome.UPSTREAM_ERROR))
+    head = play.transcript.head
+    assert head is not None
+    assert (b"retry-after", b"7") in head.headers
+
+
+def test_keepalives_go_on_while_nobody_is_asked():
+    play = waiting(plan(targets=1, retries=1, commit_after=1, keepalive=2)).give(*busy(0, b"6"))
+    play.expect(Close(0, reuse=True)).wait_until(1).expect(Head(200, ANY), Send(KEEPALIVE))
+    play.wait_until(3).expect(Send(KEEPALIVE)).wait_until(5).expect(Send(KEEPALIVE)).wait_until(6.2).expect(Open(1, 0))
+
+
+def test_a_client_that_leaves_between_two_rounds_is_asked_for_no_more():
+    play = waiting(plan(targets=1, retries=1)).give(*busy(0, b"6")).expect(Close(0, reuse=True))
+    play.at(2).give(ClientLeft()).expect(*the_end(Outcome.CLIENT_CLOSED)).expect_deadline(None)
+
+
+def test_the_callers_own_fault_is_not_tried_again():
+    play = waiting(plan(targets=1, retries=3)).give(UpstreamHead(0, 400, JSON), UpstreamEnded(0, clean=True))
+    play.expect(Close(0, reuse=True), Head(400, ANY), Send(ANY), End(), *the_end(Outcome.UPSTREAM_ERROR))
+
+
+def test_only_in_the_last_round_the_last_target_has_longer():
+    play = waiting(plan(targets=1, retries=1, chance=0.0, commit_after=None))
+    play.wait_until(15).expect(Close(0), Open(1, 0))
+    play.give(UpstreamOpened(1)).expect().expect_deadline(15 + 22.5)
+
+
+class Careful:
+    """Admits and pays for what it is told to."""
+
+    def __init__(self, admitted: tuple[int, ...], paid: tuple[int, ...]):
+        self._admitted, self._paid = admitted, paid
+
+    def admitted(self, now: float) -> tuple[int, ...]:
+        return self._admitted
+
+    def may_try(self, target: int, now: float) -> bool:
+        return target in self._paid
+
+
+def test_a_target_that_no_budget_pays_for_is_passed_over():
+    play = waiting(plan(targets=3, asking=Careful((0, 1, 2), (2,)))).give(*busy(0))
+    play.expect(Close(0, reuse=True), Open(1, 2))
+
+
+def test_where_no_budget_pays_the_error_is_the_answer():
+    play = waiting(plan(retries=1, asking=Careful((0, 1), ()))).give(*busy(0))
+    play.expect(Close(0, reuse=True), Head(503, ANY), Send(ANY), End(), *the_end(Outcome.UPSTREAM_ERROR))
+
+
+def test_the_next_round_begins_with_who_is_worth_it_by_then():
+    play = waiting(plan(targets=2, retries=1, chance=0.0, asking=Careful((1,), (0, 1)))).give(*busy(0))
+    play.expect(Close(0, reuse=True), Open(1, 1)).give(UpstreamOpened(1), *busy(1)).expect(Close(1, reuse=True))
+    play.after(0).expect(Open(2, 1))

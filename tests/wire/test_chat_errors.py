@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from penstock.events import ErrorReport, Start, Text
+from penstock.stream.faults import http_error
 from penstock.testing import frames
 from penstock.testing.frames import DONE, chunk, finish, frame
 from penstock.wire.openai_chat import ChatDecoder
+from penstock.wire.openai_chat_wire import OpenAIChatUpstream
+from penstock.wire.openai_responses_wire import OpenAIResponsesUpstream
 
 
 def events(*several: bytes, **options: bool) -> list[object]:
@@ -85,3 +88,18 @@ def test_an_error_that_is_null_or_empty_is_none():
 def test_an_error_keeps_the_providers_own_fields():
     (report,) = events(frames.error("bad", type="t", code=7))
     assert report.fields == {"message": "bad", "type": "t", "param": None, "code": 7}
+
+
+def test_the_body_of_an_http_error_may_be_the_error_itself():
+    vllm = OpenAIChatUpstream().error(b'{"object":"error","message":"too long","type":"BadRequestError","code":400}')
+    assert vllm is not None
+    assert (vllm.message, vllm.type, vllm.code, vllm.status) == ("too long", "BadRequestError", "400", 400)
+    fastapi = OpenAIResponsesUpstream().error(b'{"detail":"no such path"}')
+    assert fastapi is not None and fastapi.message == "no such path"
+    assert OpenAIChatUpstream().error(b'{"detail":[{"loc":["body"]}]}') is None
+
+
+def test_an_http_error_of_a_shape_that_nobody_knows_is_quoted():
+    failure = http_error(422, (), b'{"detail":[{"loc":["body"]}]}', None, verbatim=False)
+    assert failure.body is None
+    assert failure.fault.message == 'the provider answered with status 422: {"detail":[{"loc":["body"]}]}'

@@ -252,6 +252,7 @@ def test_a_chat_client_reads_the_same(example):
         ]
         assert notes == [
             {
+                "index": 0,
                 "type": "url_citation",
                 "url_citation": {
                     "url": "https://rivers.example/weir", "title": "Rivers", "start_index": 4, "end_index": 8,

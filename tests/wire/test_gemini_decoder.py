@@ -291,6 +291,14 @@ USAGES = {
     ),
     "no output yet": ({"promptTokenCount": 9, "totalTokenCount": 9}, Usage(input=9)),
     "thoughts only": ({"promptTokenCount": 9, "thoughtsTokenCount": 5}, Usage(input=9, reasoning=5)),
+    "thoughts, and a total that leaves room for no more": (
+        {"promptTokenCount": 9, "thoughtsTokenCount": 5, "totalTokenCount": 14},
+        Usage(input=9, output=0, reasoning=5),
+    ),
+    "thoughts, and a total with something untold": (
+        {"promptTokenCount": 9, "thoughtsTokenCount": 5, "totalTokenCount": 20},
+        Usage(input=9, reasoning=5),
+    ),
     "a prompt of nothing": ({"candidatesTokenCount": 5}, Usage(output=5)),
 }
 

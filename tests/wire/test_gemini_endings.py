@@ -136,6 +136,13 @@ def test_an_array_without_elements():
     assert one.ending() == b"[]"
 
 
+def test_the_error_of_an_unfinished_answer_closes_its_list():
+    one = decoder("")
+    out, _ = fed(one, [array(chunk(text("a")))])
+    assert out.endswith(b"}")
+    assert one.incomplete(clean=True) == "the stream ended before the answer was finished"
+
+
 # -- endings ----------------------------------------------------------------------------------------------------------
 
 DONE = sse(chunk(text("a"), reason="STOP"))
@@ -210,7 +217,8 @@ def test_an_empty_answer_is_right_only_when_the_provider_means_it(body, right):
 
 @given(st.lists(st.sampled_from(BODIES), max_size=5), st.booleans(), st.lists(st.integers(0), max_size=9))
 def test_what_comes_out_does_not_depend_on_how_it_was_cut(bodies, as_array, edges):
-    data = array(*bodies) if as_array else b"".join(map(sse, bodies))
+    # The bracket of a list whose answer is not finished is for the error behind it.
+    data = array(*bodies, BODIES[-1]) if as_array else b"".join(map(sse, bodies))
     cuts = [0, *sorted(edge % (len(data) + 1) for edge in edges), len(data)]
     query = "" if as_array else "alt=sse"
     pieces = [data[a:b] for a, b in itertools.pairwise(cuts)]

@@ -178,6 +178,15 @@ def written(*events, stop=False, each=True):
     return lines(out)
 
 
+def test_an_answer_that_ends_without_a_finish_has_its_calls():
+    """Providers there are that end on ``[DONE]`` alone; the last call may be half then."""
+    whole, half = ToolArguments(0, "c0", "f", '{"a":1}'), ToolArguments(1, "c1", "g", '{"b":')
+    found = written(whole, half)
+    assert [call["function"]["name"] for value in found for call in value["message"].get("tool_calls", ())] == ["f"]
+    assert found[-1]["done"] is True
+    assert not any("tool_calls" in value["message"] for value in written(whole, stop=True))
+
+
 def test_a_plain_answer():
     found = written(
         Start("id", "gpt", 1700000000), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"),

@@ -135,6 +135,17 @@ def test_usage_that_comes_late_is_in_the_terminal_event():
     }
 
 
+def test_usage_that_nobody_reported_is_nothing_but_whole():
+    """OpenAI's SDK wants every field of it."""
+    usage = written([(Text("Hi"),), (Finish("stop"),)]).response["usage"]
+    assert usage["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
+
+
+def test_an_answer_that_failed_has_the_usage_that_was_reported():
+    got = written([(Text("Hi"),), (UsageReport(Usage(5, 2)), Finish("error", kind="error"))])
+    assert got.response["status"] == "failed" and got.response["usage"]["total_tokens"] == 7
+
+
 def test_the_response_repeats_the_request():
     got = written([(Start("other", "served", 5), Text("Hi")), (Finish("stop"),)])
     response = got.response

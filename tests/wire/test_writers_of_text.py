@@ -9,8 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.events import Event, Finish, Opaque, Reasoning, Refusal, Start, Text, ToolArguments, UsageReport
+from penstock.events import (
+    Annotation,
+    Event,
+    Finish,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolArguments,
+    UsageReport,
+)
 from penstock.usage import Usage
+from penstock.wire import json
 from penstock.wire.base import Writer
 from penstock.wire.ollama_chat_writer import OllamaWriter
 from penstock.wire.openai_chat_writer import ChatWriter
@@ -89,3 +101,13 @@ def test_a_line_has_the_model_that_was_said_last() -> None:
         b'{"model":"n","created_at":"1970-01-02T00:00:00Z","message":{"role":"assistant","content":"\\u2028"},'
         b'"done":false}\n'
     )
+
+
+def test_citations_in_a_chat_are_numbered_within_their_choice():
+    """OpenAI's SDK puts the pieces of a list together by their index, and raises where there is none."""
+    writer = ChatWriter("m", "st", include_usage=False)
+    events = (Text("a"), Annotation(url="u0"), Annotation(url="u1"), Annotation(url="u2", choice=1))
+    out = b"".join(writer.write((event,)) for event in events)
+    chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in out.split(b"\n\n")[:-1]]
+    notes = [note for chunk in chunks for note in chunk["choices"][0]["delta"].get("annotations", ())]
+    assert [(note["index"], note["url_citation"]["url"]) for note in notes] == [(0, "u0"), (1, "u1"), (0, "u2")]

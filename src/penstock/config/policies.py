@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from penstock.config.document import Mapping, Sequence
 from penstock.config.reading import NOT_YET, Section
+from penstock.config.units import parse_duration
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.hedge import HedgeAfter
 
-KEYS = ("deadlines", "delivery", "tags", "stages", "metadata", "hedge", "mid_stream")
+KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream")
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
     "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
     "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
 )  # fmt: skip
+
+HEDGE = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
+_QUANTILE = re.compile(r"[pP]([5-9][0-9](?:\.[0-9])?)", re.ASCII)
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -22,7 +29,10 @@ class Policy(msgspec.Struct, frozen=True):
 
     deadlines: Deadlines = Deadlines()
     delivery: Delivery = Delivery()
+    health: bool = True
+    retries: int = 0
     tags: tuple[tuple[str, str], ...] = ()
+    hedge: HedgeAfter | None = None
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -31,8 +41,30 @@ def read_policy(section: Section, base: Policy) -> Policy:
     return Policy(
         deadlines=_deadlines(section.section("deadlines", DEADLINES), base.deadlines),
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
+        health=section.flag("health", base.health),
+        retries=section.count("retries", base.retries, 0, 10),
         tags=_tags(section, base.tags),
+        hedge=_hedge(section, base.hedge),
     )
+
+
+def _hedge(section: Section, base: HedgeAfter | None) -> HedgeAfter | None:
+    """A delay, or the quantile that it is learnt from."""
+    field = section.get("hedge")
+    if field is None or field.null:
+        return base if field is None else None
+    if (text := field.text(HEDGE)) is None:
+        return base
+    if match := _QUANTILE.fullmatch(text):
+        return HedgeAfter(quantile=round(float(match[1]) / 100, 5))
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        field.fail("" if str(error) == "not a duration" else str(error), allowed=HEDGE)
+        return base
+    if seconds <= 0:
+        field.fail("too short", allowed=HEDGE)
+    return HedgeAfter(fixed=seconds)
 
 
 def _deadlines(section: Section, base: Deadlines) -> Deadlines:
@@ -86,8 +118,6 @@ def _refuse_unbuilt(section: Section) -> None:
     """Keys of the interface whose silence would be a lie: a stage that does not redact is worse than none."""
     section.choice("metadata", "off", ("off",), later=("final", "live"))
     section.choice("mid_stream", "fail", ("fail",), later=("continue",))
-    if (hedge := section.get("hedge")) is not None and not hedge.null:
-        hedge.fail(NOT_YET, allowed="null")
     if (stages := section.get("stages")) is not None and not stages.null:
         empty = isinstance(stages.node, Sequence | Mapping) and not (
             stages.node.items if isinstance(stages.node, Sequence) else stages.node.entries

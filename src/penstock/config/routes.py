@@ -30,7 +30,22 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
     first_token, total = policy.deadlines.first_token, policy.deadlines.total
     if first_token is not None and total is not None and first_token > total:
         field.report.warn(field.key, "deadlines.first_token is longer than deadlines.total and never ends anything")
-    return Route(name=name, targets=targets, deadlines=policy.deadlines, delivery=policy.delivery, tags=policy.tags)
+    hedge = policy.hedge
+    if section.get("hedge") is not None and hedge is not None:
+        if len(targets) == 1:
+            field.report.warn(field.key, "hedge asks nobody: the route has one target")
+        elif hedge.fixed is not None and first_token is not None and hedge.fixed >= first_token:
+            field.report.warn(field.key, "hedge is not shorter than deadlines.first_token and never asks anybody")
+    return Route(
+        name=name,
+        targets=targets,
+        deadlines=policy.deadlines,
+        delivery=policy.delivery,
+        health=policy.health,
+        retries=policy.retries,
+        tags=policy.tags,
+        hedge=policy.hedge,
+    )
 
 
 def _targets(section: Section, providers: frozenset[str], *, catch_all: bool) -> tuple[Target, ...]:

@@ -10,6 +10,7 @@ from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Key, Provider, Route
 from penstock.config.variables import escape
+from penstock.policy.hedge import HedgeAfter
 
 
 def show(config: Config) -> str:
@@ -62,6 +63,7 @@ def _route(route: Route) -> dict[str, Any]:
             "between_tokens": _deadline(deadlines.between_tokens),
             "total": _deadline(deadlines.total),
         },
+        "hedge": _hedge(route.hedge),
         "delivery": {
             "keepalive": _deadline(delivery.keepalive),
             "commit_after": _deadline(delivery.commit_after),
@@ -76,6 +78,8 @@ def _route(route: Route) -> dict[str, Any]:
             "pin_identity": delivery.pin_identity,
         },
     }
+    shown["health"] = route.health
+    shown["retries"] = route.retries
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
@@ -86,6 +90,12 @@ def _key(key: Key) -> dict[str, Any]:
     if key.models:
         shown["models"] = [escape(model) for model in key.models]
     return shown
+
+
+def _hedge(after: HedgeAfter | None) -> str | None:
+    if after is None or after.quantile is None:
+        return None if after is None else _deadline(after.fixed)
+    return f"p{after.quantile * 100:g}"
 
 
 def _deadline(seconds: float | None) -> str | None:

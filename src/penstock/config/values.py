@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
+from penstock.policy.hedge import HedgeAfter
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...]
     deadlines: Deadlines = Deadlines()
     delivery: Delivery = Delivery()
+    health: bool = True
+    """Targets that fail are left out for a while."""
+    retries: int = 0
+    """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
+    hedge: HedgeAfter | None = None
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

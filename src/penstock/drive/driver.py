@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from penstock.outcome import Outcome
-from penstock.ports import Dialer, Exchange, Recorder, Sink
+from penstock.ports import Dialer, Exchange, Recorder, Sink, Witness
 from penstock.stream import commands, inputs
 from penstock.stream.machine import Stream
 
@@ -24,6 +24,7 @@ class Driver:
     """Drives ``machine`` between ``dialer`` and ``sink``. ``on_done`` is called last, once."""
 
     __slots__ = (
+        "_answered",
         "_busy",
         "_carriers",
         "_dialer",
@@ -38,6 +39,7 @@ class Driver:
         "_timer",
         "_timer_at",
         "_waiting",
+        "_witness",
         "outcome",
     )
 
@@ -50,6 +52,7 @@ class Driver:
         clock: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
         on_done: Callable[[Driver], None],
+        witness: Witness | None = None,
     ):
         self._machine = machine
         self._dialer = dialer
@@ -58,6 +61,9 @@ class Driver:
         self._loop = loop
         self._now = clock
         self._on_done = on_done
+        self._witness = witness
+        self._answered = -1
+        """The number of the attempt whose first token the witness was told of."""
         self._exchanges: dict[int, Exchange] = {}
         self._waiting: deque[inputs.Input] = deque()
         self._busy = False
@@ -114,6 +120,17 @@ class Driver:
         if self._machine.epoch != self._epoch:
             self._epoch = self._machine.epoch
             self._set_timer()
+            if self._witness is not None:
+                self._tell(self._witness)
+
+    def _tell(self, witness: Witness) -> None:
+        """Of a first token: it has changed the epoch."""
+        machine = self._machine
+        for number in self._exchanges:
+            attempt = machine.account.attempts[number]
+            if attempt.first_token is not None and number != self._answered:
+                self._answered = number
+                witness.answered(attempt, machine.began + attempt.started, self._now())
 
     def _carry(self, todo: list[commands.Command]) -> None:
         for command in todo:
@@ -190,9 +207,14 @@ class Driver:
         self._exchanges[command.attempt] = self._dialer.open(
             command.target, listener, fresh=command.fresh, ask_usage=command.ask_usage
         )
+        if self._witness is not None:
+            self._witness.dispatched(self._machine.account.attempts[command.attempt], self._now())
 
     def _close(self, command: commands.Close) -> None:
         self._exchanges.pop(command.attempt).close(reuse=command.reuse)
+        if self._witness is not None:
+            attempt = self._machine.account.attempts[command.attempt]
+            self._witness.over(attempt, self._machine.began + attempt.started, self._now())
 
     def _head(self, command: commands.Head) -> None:
         self._sink.head(command.status, command.headers)

@@ -16,3 +16,29 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """From one token event to the next; it does not run while the client is blocked."""
     total: float | None = 600.0
     """The whole stream with all its attempts, from the request's acceptance."""
+
+    def capped(self, seconds: float | None) -> Deadlines:
+        """With a ``total`` that is no longer than what the client itself will wait."""
+        if seconds is None or (self.total is not None and self.total <= seconds):
+            return self
+        return msgspec.structs.replace(self, total=seconds)
+
+
+GRACE = 1.5
+"""How much longer the last target may take to its first token."""
+
+
+def first_token_limit(deadlines: Deadlines, *, targets_left: int) -> float | None:
+    """The first-token deadline of an attempt, from its dispatch; None for no deadline.
+
+    ============  ====================  ==========================================================
+    first_token   targets left          deadline
+    ============  ====================  ==========================================================
+    None          any                   none; ``total`` bounds it
+    15            one or more           15: somebody else may be quicker
+    15            none                  22.5 (``GRACE``): cutting it off helps nobody
+    any           any                   ``total`` has its own timer, and ends the stream before it
+    ============  ====================  ==========================================================
+    """
+    limit = deadlines.first_token
+    return limit if limit is None or targets_left > 0 else limit * GRACE

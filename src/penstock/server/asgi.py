@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -16,10 +17,12 @@ from penstock import ids
 from penstock.config.values import Config
 from penstock.drive.driver import Driver
 from penstock.drive.streams import Streams
+from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.routing import Router
 from penstock.stream.machine import Stream
@@ -53,17 +56,19 @@ class Application:
         config: Config,
         *,
         streams: Streams,
+        targets: Targets,
         metrics: Metrics,
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
     ):
         self._config = config
-        self._router = Router(config)
+        self._router = Router(config, targets)
         self._keyring = Keyring(config.keys)
         self._streams = streams
+        self._targets = targets
         self._metrics = metrics
-        self._recorder = recorder
+        self._hedging = Hedging(config.routes, recorder, clock)
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
@@ -148,14 +153,18 @@ class Application:
         request = msgspec.structs.replace(request, accepted=int(time.time()))
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
-            route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool()
+            route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
         )
+        plan = self._hedging.planned(plan)
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)
         sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
+        labels = [way.label for way in plan.ways]
+        watch = Watch(self._targets, route.deadlines, labels, health=route.health)
+        plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._recorder, self._clock, self._loop, self._streams.remove)
+        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from penstock.config.values import Config, Key, Route, Target
+from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
+from penstock.policy.deadlines import Deadlines
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
+from penstock.server.patience import patience
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -53,7 +56,8 @@ class RequestDialer:
 class Router:
     """The routes and providers of a configuration."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, health: Targets):
+        self._health = health
         self._routes = {route.name: route for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
@@ -90,9 +94,17 @@ class Router:
         return route
 
     def plan(
-        self, route: Route, wire: ClientWire, request: StreamRequest, stream: str, headers: Headers, pool: Pool
+        self,
+        route: Route,
+        wire: ClientWire,
+        request: StreamRequest,
+        stream: str,
+        headers: Headers,
+        pool: Pool,
+        now: float,
     ) -> tuple[Plan, RequestDialer]:
         """What the stream is to be, and the way to its targets. Raises BadRequest when no target can carry it."""
+        deadlines, total_from = _deadlines(route, headers)
         session = wire.session(request, stream)
         view = View(request.include_usage or not request.stream, route.delivery.pin_identity)
         translation = _Translation(wire, request)
@@ -105,6 +117,8 @@ class Router:
                 refusal = refusal or error
         if not targets and refusal is not None:
             raise refusal
+        if route.health:
+            targets = [targets[place] for place in self._health.order([each.way.label for each in targets], now)]
         plan = Plan(
             stream=stream,
             route=route.name,
@@ -112,7 +126,9 @@ class Router:
             ways=tuple(target.way for target in targets),
             client=session,
             client_wire=wire.name,
-            deadlines=route.deadlines,
+            deadlines=deadlines,
+            total_from=total_from,
+            retries=route.retries,
             delivery=route.delivery,
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
@@ -156,6 +172,13 @@ class Router:
             ask_usage=dialect_of(upstream.host).takes_stream_options,
         )
         return _Target(upstream, model, way, body)
+
+
+def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:
+    """The route's deadlines under the client's own, and who has set the total."""
+    seconds, name = patience(headers) or (None, "")
+    deadlines = route.deadlines.capped(seconds)
+    return deadlines, "deadlines.total" if deadlines is route.deadlines else name
 
 
 class _Translation:

@@ -9,6 +9,7 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Way
 from penstock.stream.states import UPSTREAM, Upstream, UpstreamStep, step
 from penstock.stream.summary import AttemptSummary
+from penstock.usage import Usage
 from penstock.wire.base import Body, Decoder
 
 MAX_ERROR_BODY = 1 << 20
@@ -42,6 +43,10 @@ class Attempt:
         self.paused = False
         self.last_token = now
         self.account: AttemptSummary | None = None
+        # What it reports. That of the current attempt is the stream's.
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.name_said = self.model_said = ""
 
     def move(self, happened: UpstreamStep) -> None:
         """Take a step of the transition table."""

@@ -61,9 +61,9 @@ def stalled(limit: float | None) -> Failure:
     return _own(Outcome.STALLED, message, 504, "timeout_error")
 
 
-def max_duration(limit: float | None) -> Failure:
+def max_duration(limit: float | None, set_by: str) -> Failure:
     """The stream took too long as a whole."""
-    message = f"the stream took longer than {_seconds(limit)} (deadlines.total); the answer is not complete"
+    message = f"the stream took longer than {_seconds(limit)} ({set_by}); the answer is not complete"
     return _own(Outcome.MAX_DURATION, message, 504, "timeout_error")
 
 
@@ -122,14 +122,14 @@ def reported(event: ErrorReport) -> Failure:
 
 def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport | None, *, verbatim: bool) -> Failure:
     """The provider answered with a status of its own. To a client of the same wire (``verbatim``) a JSON body
-    goes on as it is; else the words of its ``report`` do, and what is no JSON is quoted.
+    goes on as it is; else the words of its ``report`` do, and where there are none the body is quoted.
 
     Behind the head of a stream the body cannot go on: there the client gets the words of the error that it holds.
     """
     outcome = Outcome.UPSTREAM_ERROR
     shown = status if 400 <= status <= 599 else 502
     said = _object(body)
-    quoted = "" if said is not None else " ".join(body[:300].decode("utf-8", "replace").split())
+    quoted = " ".join(body[:300].decode("utf-8", "replace").split())
     message = f"the provider answered with status {status}" + (f": {quoted}" if quoted else "")
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(shown, "invalid_request_error" if shown < 500 else "server_error")

@@ -3,7 +3,7 @@
 Laws. Each is a property test in tests/laws.
 
 1.  Exactly one Done, last; exactly one Record; nothing is sent after either.
-2.  Every Open(k) meets exactly one Close(k), on every path.
+2.  Every Open(k) meets exactly one Close(k), on every path. At most two are open, and one once a token event came.
 3.  (resume: with the journal)
 4.  The first token event released is the commit. Before it failure may become failover; after it never silently.
 5.  Output depends on the bytes, never on how they were split.
@@ -23,9 +23,12 @@ The transition tables are in `states`; the failover decision in `policy.failover
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from penstock.outcome import Outcome
 from penstock.policy import failover
+from penstock.policy.backoff import Backoff
+from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
@@ -43,11 +46,24 @@ class Stream:
 
     def __init__(self, plan: Plan, now: float):
         self._plan = plan
-        self._began = now
+        self.began = now
+        """The request's acceptance."""
         self._out: list[Command] = []
         self._outcome: Outcome | None = None
         self._known: faults.Failure | None = None
         """The most useful failure of the attempts so far."""
+        self._left = list(range(len(plan.ways)))
+        """Targets that were not tried, or only in a race that they lost."""
+        self._hedged = False
+        """The second attempt was had, or refused: there is one in a stream."""
+        self._final = False
+        """A racer failed in a way that no further target mends."""
+        self._retries = plan.retries
+        """Rounds that are left."""
+        self._waits: list[float | None] = []
+        """The seconds that the failures of this round asked for."""
+        self._again_at: float | None = None
+        """When the next round begins: nobody is asked until then."""
         self._settle_until: float | None = None
         self.account = Summary(
             stream=plan.stream,
@@ -85,7 +101,7 @@ class Stream:
 
     def start(self, now: float) -> list[Command]:
         """Begin: the commands that open the first attempt."""
-        self._upstream.open(0, now)
+        self._upstream.open(self._left.pop(0), now)
         return self._taken()
 
     def receive(self, happened: inputs.Input, now: float) -> list[Command]:
@@ -146,23 +162,46 @@ class Stream:
             return timers if self._settle_until is None else [(self._settle_until, self._late), *timers]
         limits, attempt = self._plan.deadlines, self._upstream.attempt
         if limits.total is not None:
-            timers.append((self._began + limits.total, self._too_long))
+            timers.append((self.began + limits.total, self._too_long))
+        if self._again_at is not None:
+            timers.append((self._again_at, self._again))
         if attempt is None or self._client.state is Client.BLOCKED:
             return timers
-        if attempt.state is Upstream.OPENING:
-            timers.append((attempt.dispatched + limits.connect, self._not_connected))
-        if attempt.state is Upstream.STREAMING:
-            if limits.between_tokens is not None:
-                timers.append((attempt.last_token + limits.between_tokens, self._stalled))
-        elif limits.first_token is not None:
-            timers.append((attempt.dispatched + limits.first_token, self._no_token))
+        for racer in self._upstream.racing:
+            if racer.state is Upstream.OPENING:
+                timers.append((racer.dispatched + limits.connect, partial(self._not_connected, racer)))
+            if racer.state is Upstream.STREAMING:
+                if limits.between_tokens is not None:
+                    timers.append((racer.last_token + limits.between_tokens, self._stalled))
+            elif (limit := self._first_token_limit(racer)) is not None:
+                timers.append((racer.dispatched + limit, partial(self._no_token, racer)))
+        after = self._plan.hedge_after
+        if after is not None and self._left and not self._hedged and attempt.state is not Upstream.STREAMING:
+            timers.append((attempt.dispatched + after, self._hedge))
         return timers
 
-    def _not_connected(self, now: float) -> None:
-        self.failed(faults.connect_timeout(self._plan.deadlines.connect), now)
+    def _not_connected(self, attempt: Attempt, now: float) -> None:
+        self.failed(attempt, faults.connect_timeout(self._plan.deadlines.connect), now)
 
-    def _no_token(self, now: float) -> None:
-        self.failed(faults.first_token_timeout(self._plan.deadlines.first_token), now)
+    def _first_token_limit(self, attempt: Attempt) -> float | None:
+        return first_token_limit(self._plan.deadlines, targets_left=self._others(attempt))
+
+    def _others(self, attempt: Attempt) -> int:
+        """How many more could be asked after this attempt: targets, or rounds."""
+        return len(self._plan.ways) - attempt.target - 1 + self._retries
+
+    def _no_token(self, attempt: Attempt, now: float) -> None:
+        self.failed(attempt, faults.first_token_timeout(self._first_token_limit(attempt)), now)
+
+    def _hedge(self, now: float) -> None:
+        """The current attempt has no token event yet: the next target beside it, if the budget pays for that."""
+        self._hedged = True
+        budget, asking = self._plan.hedge_budget, self._plan.asking
+        if budget is None or budget.withdraw():
+            if asking is not None and not asking.may_try(self._left[0], now):
+                return
+            self.epoch += 1
+            self._upstream.open(self._left.pop(0), now, hedge=True)
 
     def _stalled(self, now: float) -> None:
         attempt = self._upstream.attempt
@@ -171,11 +210,11 @@ class Stream:
             self.account.warnings += attempt.decoder.oddities()
             self.complete(attempt, now)
             self.settled(now, reuse=False)
-        else:
-            self.failed(faults.stalled(self._plan.deadlines.between_tokens), now)
+        elif attempt is not None:
+            self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens), now)
 
     def _too_long(self, now: float) -> None:
-        self._end(faults.max_duration(self._plan.deadlines.total), now)
+        self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
         self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
@@ -188,7 +227,8 @@ class Stream:
     def first_token(self, attempt: Attempt, now: float) -> None:
         """The commit: from here on nothing fails in silence."""
         self.epoch += 1
-        self.account.first_token = now - self._began
+        self._won(attempt, now)
+        self.account.first_token = now - self.began
         if attempt.account is not None:
             attempt.account.first_token = self.account.first_token
         self._client.commit(attempt)
@@ -201,6 +241,7 @@ class Stream:
         self.settling = True
         self.epoch += 1
         if attempt.state is Upstream.WAITING:
+            self._won(attempt, now)
             self._client.commit(attempt)
         ending = attempt.decoder.ending()
         if ending:
@@ -216,10 +257,15 @@ class Stream:
         if self._client.ended:
             self._done(now)
 
-    def failed(self, failure: faults.Failure, now: float, *, reuse: bool = False) -> None:
-        """The current attempt has failed: the next target, or the end."""
-        attempt = self._upstream.attempt
-        if attempt is None or self.settling:
+    def _won(self, attempt: Attempt, now: float) -> None:
+        """The race is over, if there was one. Whoever lost it did not fail: its target may be asked again."""
+        loser = self._upstream.win(attempt, now)
+        if loser is not None:
+            self._left.insert(0, loser.target)
+
+    def failed(self, attempt: Attempt, failure: faults.Failure, now: float, *, reuse: bool = False) -> None:
+        """An attempt has failed: the one that races it goes on alone; without one, the next target, or the end."""
+        if attempt.state is Upstream.CLOSED or self.settling:
             return
         failure = faults.without(failure, self._plan.secrets)
         self._known = faults.more_useful(self._known, failure)
@@ -227,16 +273,60 @@ class Stream:
             outcome=failure.outcome,
             status=failure.status,
             released=self._client.released,
-            targets_left=len(self._plan.ways) - attempt.target - 1,
+            targets_left=len(self._left),
+            retries_left=self._retries,
         )
-        if follows is failover.Step.NEXT:
+        self._waits.append(faults.retry_after(failure))
+        if attempt.account is not None:
+            attempt.account.retry_after = self._waits[-1]
+        self._upstream.close_one(attempt, failure.outcome, failure.fault.message, now, reuse=reuse)
+        if self._upstream.attempt is not None:
+            self._final = self._final or follows is failover.Step.ANSWER
+        elif follows is failover.Step.NEXT and not self._final and (target := self._payable(now)) is not None:
             self.epoch += 1
-            self._upstream.close(failure.outcome, failure.fault.message, now, reuse=reuse)
             self._client.start_over()
-            self._upstream.open(attempt.target + 1, now)
+            self._upstream.open(target, now)
+        elif follows is failover.Step.RETRY and not self._final and (wait := self._wait(now)) is not None:
+            self.epoch += 1
+            self._client.start_over()
+            self._again_at = now + wait
         else:
-            self._upstream.close(failure.outcome, failure.fault.message, now, reuse=reuse)
             self._end(failure if follows is failover.Step.FRAME else self._known, now)
+
+    def _payable(self, now: float) -> int | None:
+        """The next target whose provider's budget pays for the attempt."""
+        asking = self._plan.asking
+        while self._left:
+            target = self._left.pop(0)
+            if asking is None or asking.may_try(target, now):
+                return target
+        return None
+
+    def _wait(self, now: float) -> float | None:
+        """Seconds until the next round; None when it would come too late. Who asked to be left alone is, unless
+        another target did not."""
+        waits = [wait for wait in self._waits if wait is not None]
+        total = self._plan.deadlines.total
+        return Backoff().wait(
+            self._plan.retries - self._retries + 1,
+            self._plan.chance,
+            retry_after=min(waits) if waits and len(waits) == len(self._waits) else None,
+            left=None if total is None else self.began + total - now,
+        )
+
+    def _again(self, now: float) -> None:
+        """The next round: from the first target that is worth an attempt now."""
+        plan = self._plan
+        self._again_at, self._waits = None, []
+        self._retries -= 1
+        self._upstream.round += 1
+        self.epoch += 1
+        self._left = list(plan.asking.admitted(now) if plan.asking is not None else range(len(plan.ways)))
+        target = self._payable(now)
+        if target is not None:
+            self._upstream.open(target, now)
+        elif self._known is not None:
+            self._end(self._known, now)
 
     def _end(self, failure: faults.Failure, now: float) -> None:
         """The stream ends otherwise than complete. The first cause wins; but an answer of which the client never
@@ -251,7 +341,7 @@ class Stream:
     def _done(self, now: float) -> None:
         self.over = True
         self.account.outcome = self._outcome
-        self.account.duration = now - self._began
+        self.account.duration = now - self.began
         self._client.close(now)
         self._out.append(Record(self.account))
         self._out.append(Done(self._outcome or Outcome.CRASHED))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
+from penstock.policy.hedge import HedgeBudget
 from penstock.request import StreamRequest
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 
@@ -28,6 +30,16 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """The provider takes the question for usage."""
 
 
+class Asking(Protocol):
+    """Answers for the targets as they are now. It may count what it is asked."""
+
+    def admitted(self, now: float) -> Sequence[int]:
+        """The numbers of the targets that are worth an attempt, in order."""
+
+    def may_try(self, target: int, now: float) -> bool:
+        """Is a further attempt at it paid for? True withdraws what it costs."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One stream's request, its targets in order and the policies of its route."""
 
@@ -38,6 +50,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientSession
     client_wire: str
     deadlines: Deadlines
+    total_from: str = "deadlines.total"
+    """Who has set the total deadline: the route, or a header of the client's."""
     delivery: Delivery
+    hedge_after: float | None = None
+    """Seconds that an attempt is alone before the next target is asked beside it; None: no hedging."""
+    hedge_budget: HedgeBudget | None = None
+    """Pays for that; None: it costs nothing."""
+    retries: int = 0
+    """How often all targets are asked once more, while nothing was committed."""
+    chance: float = 0.5
+    """A random number in [0, 1) for the waits before that."""
+    asking: Asking | None = None
+    """None: every target is worth every attempt."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""

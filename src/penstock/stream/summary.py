@@ -14,7 +14,8 @@ GAP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 
 
 class AttemptSummary(msgspec.Struct, kw_only=True):
-    """One try at one target. ``outcome`` is None for the attempt that the client was served from to the end.
+    """One try at one target. ``outcome`` is None for the attempt that the client was served from to the end, and for
+    one that ``lost``: the attempt beside it had its first token event sooner. ``hedge``: it was started beside another.
     ``label`` is the target as it is configured (``provider/*``): of those there are few, so it may label metrics."""
 
     target: str
@@ -25,6 +26,14 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     status: int | None = None
     outcome: Outcome | None = None
     reason: str = ""
+    round: int = 0
+    """How often all targets had been asked before."""
+    retry_after: float | None = None
+    """Seconds that the provider asked to be left alone for."""
+    blameless: bool = False
+    """It says nothing of its target: the kept-alive connection that it was sent on was dead already."""
+    hedge: bool = False
+    lost: bool = False
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -57,6 +66,25 @@ class Summary(msgspec.Struct, kw_only=True):
     gap_sum: float = 0.0
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
+
+    @property
+    def served(self) -> AttemptSummary | None:
+        """The attempt that the client was served from, or the last one that tried."""
+        tried = [attempt for attempt in self.attempts if not attempt.lost]
+        for attempt in tried:
+            if attempt.outcome is None:
+                return attempt
+        began = [attempt for attempt in tried if attempt.first_token is not None] if self.committed else []
+        choice = began or tried or self.attempts
+        return choice[-1] if choice else None
+
+    @property
+    def hedge(self) -> bool | None:
+        """Whether the second attempt of a race won; None: there was no race."""
+        seconds = [attempt for attempt in self.attempts if attempt.hedge]
+        if not seconds:
+            return None
+        return not seconds[-1].lost and (seconds[-1].outcome is None or seconds[-1].first_token is not None)
 
     def gap(self, seconds: float) -> None:
         """Count one gap."""

@@ -105,7 +105,7 @@ def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
 
 def stream_fields(summary: Summary) -> dict[str, Any]:
     """A stream's account as plain values: times in milliseconds, sizes in bytes."""
-    last = summary.attempts[-1] if summary.attempts else None
+    served = summary.served
     fields: dict[str, Any] = {
         "time": _timestamp(),
         "event": "stream",
@@ -114,7 +114,7 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "reason": summary.reason or None,
         "route": summary.route,
         "model": summary.model,
-        "target": last.target if last else None,
+        "target": served.target if served else None,
         "client_wire": summary.client_wire,
         "streamed": summary.streamed,
         "committed": summary.committed,

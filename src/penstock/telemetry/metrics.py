@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -48,14 +48,17 @@ class Metrics:
         active: Callable[[], int] = lambda: 0,
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
+        ejected: Callable[[], Mapping[str, bool]] = dict,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
             ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
         )
         self._log_lines_dropped = log_lines_dropped
+        self._ejected = ejected
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
+        self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
@@ -68,13 +71,15 @@ class Metrics:
 
     def record(self, summary: Summary) -> None:
         """A stream is over."""
-        last = summary.attempts[-1] if summary.attempts else None
-        target = last.label if last else ""
+        served = summary.served
+        target = served.label if served else ""
         outcome = summary.outcome or ""
         self._streams[summary.route, target, outcome] += 1
         self._durations[(summary.route,)].observe(summary.duration)
         for attempt in summary.attempts:
-            self._attempts[attempt.label, attempt.outcome or outcome] += 1
+            self._attempts[attempt.label, "lost" if attempt.lost else attempt.outcome or outcome] += 1
+        if summary.hedge is not None:
+            self._hedges[summary.route, "true" if summary.hedge else "false"] += 1
         if summary.first_token is not None:
             self._ttft[summary.route, target].observe(summary.first_token)
         if summary.gap_sum or any(summary.gaps):
@@ -99,6 +104,8 @@ class Metrics:
         """For the registry."""
         yield _counter("penstock_streams", "Streams by how they ended.", ("route", "target", "outcome"), self._streams)
         yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
+        hedges = "Second attempts that were started beside the first, by whether they won."
+        yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         yield _counter(
             "penstock_requests_refused", "Requests that did not start a stream.", ("reason",), self._requests
         )
@@ -117,6 +124,11 @@ class Metrics:
         yield dropped
         for name, help_text, read in self._gauges:
             yield GaugeMetricFamily(name, help_text, value=read())
+        out = "1 while a target is ejected or half-open, 0 while it is healthy."
+        targets = GaugeMetricFamily("penstock_target_ejected", out, labels=("target",))
+        for target, ejected in self._ejected().items():
+            targets.add_metric((target,), float(ejected))
+        yield targets
         pause, self.longest_pause = self.longest_pause, 0.0
         yield GaugeMetricFamily(
             "penstock_event_loop_pause_seconds_max",

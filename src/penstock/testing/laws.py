@@ -17,7 +17,7 @@ from penstock.stream.attempt import MAX_ERROR_BODY
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.summary import Summary
 from penstock.testing import frames
-from penstock.testing.reading import Reading, readings
+from penstock.testing.reading import readings, serving
 from penstock.testing.silence import law_9_silence_is_blamed_on_a_side
 from penstock.testing.transcript import Expired, Started, Transcript, short
 from penstock.wire import json
@@ -51,22 +51,44 @@ def law_1_one_done_one_record_and_nothing_after(transcript: Transcript) -> None:
 
 
 def law_2_every_open_meets_one_close(transcript: Transcript) -> None:
-    """Attempts are numbered 0, 1, 2…, one at a time, each closed once; only an open one is paused and resumed."""
-    current: int | None = None
-    paused, count = False, 0
-    for command in transcript.commands:
-        if isinstance(command, Open):
-            assert current is None, f"attempt {command.attempt} was opened beside attempt {current}"
-            assert command.attempt == count, f"attempt {command.attempt} follows {count - 1}"
-            current, paused, count = command.attempt, False, count + 1
-        elif isinstance(command, Close | Pause | Resume):
-            assert command.attempt == current, f"{short(command)} while attempt {current} is open"
-            if isinstance(command, Close):
-                current = None
-            else:
-                assert paused is isinstance(command, Resume), f"{short(command)} twice"
-                paused = not paused
-    assert not transcript.over or current is None, f"attempt {current} was never closed"
+    """Attempts are numbered 0, 1, 2…, each closed once; only an open one is paused and resumed. Two are open only
+    where the plan has hedging, at two targets, and never beside one that has had its first token event."""
+    paused: dict[int, bool] = {}
+    targets: dict[int, int] = {}
+    began = {reading.number: reading.began for reading in readings(transcript)}
+    most = 1 if transcript.plan.hedge_after is None else 2
+    for number, turn in enumerate(transcript.turns):
+        for command in turn.commands:
+            if isinstance(command, Open):
+                assert command.attempt == len(targets), f"attempt {command.attempt} follows {len(targets) - 1}"
+                beside = [targets[other] for other in paused]
+                assert len(beside) < most, f"attempt {command.attempt} was opened beside {sorted(paused)}"
+                assert command.target not in beside, f"target {command.target} races itself"
+                targets[command.attempt], paused[command.attempt] = command.target, False
+            elif isinstance(command, Close | Pause | Resume):
+                assert command.attempt in paused, f"{short(command)} while {sorted(paused)} are open"
+                if isinstance(command, Close):
+                    del paused[command.attempt]
+                else:
+                    assert paused[command.attempt] is isinstance(command, Resume), f"{short(command)} twice"
+                    paused[command.attempt] = not paused[command.attempt]
+        for attempt in paused:
+            first = began[attempt]
+            assert first is None or first > number or len(paused) == 1, f"{sorted(paused)} are open after a token"
+    assert not transcript.over or not paused, f"{sorted(paused)} were never closed"
+
+
+def law_2_who_loses_a_race_had_no_token(transcript: Transcript) -> None:
+    """An attempt lost only to one whose first token event, or whole answer, came in that very turn."""
+    read, accounts = readings(transcript), transcript.account.attempts
+    for turn in transcript.turns:
+        for command in turn.commands:
+            if isinstance(command, Close) and accounts[command.attempt].lost:
+                winner = getattr(turn.cause, "attempt", command.attempt)
+                assert winner != command.attempt, f"attempt {command.attempt} lost to nobody"
+                assert not read[command.attempt].tokens, f"attempt {command.attempt} lost, and had a token"
+                won = read[winner].tokens[:1] == [turn.at] or read[winner].complete()
+                assert won, f"attempt {winner} won by neither a token nor a whole answer"
 
 
 def law_4_after_the_first_token_nothing_fails_silently(transcript: Transcript) -> None:
@@ -99,7 +121,7 @@ def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> Non
     tokens = sum(len(reading.tokens) for reading in read)
     assert account.token_events == tokens, f"token_events {account.token_events}, sent {tokens}"
     assert account.malformed == sum(reading.malformed for reading in read), "malformed"
-    served = read[-1] if read else None
+    served = serving(transcript, read)
     if served is not None:
         assert account.usage == served.usage, f"usage {account.usage}, reported {served.usage}"
         assert account.finish == served.finish, f"finish {account.finish}, reported {served.finish}"
@@ -112,7 +134,7 @@ def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
     if not transcript.plan.request.stream or transcript.head is None or transcript.head.status != 200:
         return
     read = readings(transcript)
-    served = next((reading for reading in reversed(read) if reading.tokens or reading.complete()), None)
+    served = serving(transcript, read)
     frames_on = b"".join(served.handed_on) if served is not None and transcript.account.committed else b""
     body = without_keepalives(transcript)
     left = any(isinstance(turn.cause, inputs.ClientLeft) for turn in transcript.turns)
@@ -131,6 +153,7 @@ def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
 def law_12_memory_is_bounded(transcript: Transcript) -> None:
     """What is held of the provider's bytes stays under the frame cap: held frames, and one that is not whole."""
     bound = max(2 * transcript.plan.delivery.max_frame, MAX_ERROR_BODY)
+    bound *= 1 if transcript.plan.hedge_after is None else 2
     for turn in transcript.turns:
         assert turn.held <= bound, f"{turn.held} bytes are held, {bound} allowed"
 
@@ -140,7 +163,8 @@ def law_13_success_is_said_only_by_the_provider(transcript: Transcript) -> None:
     if not transcript.over:
         return
     read, outcome = readings(transcript), transcript.outcome
-    complete = bool(read) and read[-1].complete()
+    served = serving(transcript, read)
+    complete = served is not None and served.complete()
     if outcome is Outcome.COMPLETED:
         assert complete, "completed, and the provider never said so"
     if transcript.head is None:
@@ -179,6 +203,7 @@ def law_6_words_of_closed_attempts_change_nothing(transcript: Transcript) -> Non
 LAWS: tuple[Callable[[Transcript], None], ...] = (
     law_1_one_done_one_record_and_nothing_after,
     law_2_every_open_meets_one_close,
+    law_2_who_loses_a_race_had_no_token,
     law_4_after_the_first_token_nothing_fails_silently,
     law_7_the_account_counts_each_thing_by_itself,
     law_9_silence_is_blamed_on_a_side,
@@ -335,12 +360,6 @@ def without_keepalives(transcript: Transcript) -> bytes:
     for turn in transcript.turns:
         kept += [c for c in turn.commands if not (isinstance(turn.cause, Expired) and c == keepalive)]
     return b"".join(command.data for command in kept if isinstance(command, Send))
-
-
-def served_by(transcript: Transcript) -> Reading | None:
-    """The last attempt, read again."""
-    read = readings(transcript)
-    return read[-1] if read else None
 
 
 def differing(one: bytes, other: bytes) -> str:

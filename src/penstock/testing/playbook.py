@@ -19,6 +19,7 @@ from typing import Any
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.hedge import HedgeBudget
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
     ClientBlocked,
@@ -33,7 +34,7 @@ from penstock.stream.inputs import (
     UpstreamHead,
     UpstreamOpened,
 )
-from penstock.stream.plan import Plan, Way
+from penstock.stream.plan import Asking, Plan, Way
 from penstock.stream.summary import Summary
 from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
@@ -126,6 +127,11 @@ def plan(
     include_usage: bool = False,
     ask_usage: bool = True,
     secrets: tuple[bytes, ...] = (),
+    hedge_after: float | None = None,
+    hedge_budget: HedgeBudget | None = None,
+    retries: int = 0,
+    chance: float = 0.5,
+    asking: Asking | None = None,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -161,6 +167,11 @@ def plan(
         client_wire="openai-chat",
         deadlines=Deadlines(**limits),
         delivery=delivery,
+        hedge_after=hedge_after,
+        hedge_budget=hedge_budget,
+        retries=retries,
+        chance=chance,
+        asking=asking,
         secrets=secrets,
     )
 

@@ -26,6 +26,8 @@ class Reading:
         self.number = number
         self.tokens: list[float] = []
         """The instants of the token events."""
+        self.began: int | None = None
+        """The number of the turn in which the first of them came."""
         self.handed_on: list[bytes] = []
         """What a client that is served from this attempt is to get, from the first frame to the provider's ending."""
         self.usage: Usage | None = None
@@ -144,21 +146,40 @@ class Reading:
 def readings(transcript: Transcript) -> list[Reading]:
     """Every attempt of a transcript, read up to its close."""
     found: list[Reading] = []
-    current: Reading | None = None
-    for turn in transcript.turns:
+    open_: dict[int, Reading] = {}
+    for number, turn in enumerate(transcript.turns):
         cause = turn.cause
+        current = open_.get(getattr(cause, "attempt", -1))
         if current is not None:
-            if isinstance(cause, UpstreamBytes) and cause.attempt == current.number:
+            had = len(current.tokens)
+            if isinstance(cause, UpstreamBytes):
                 current.feed(turn.at, cause.data)
-            elif isinstance(cause, UpstreamHead) and cause.attempt == current.number:
+            elif isinstance(cause, UpstreamHead):
                 current.head(cause.status, cause.headers)
-            elif isinstance(cause, UpstreamEnded) and cause.attempt == current.number:
+            elif isinstance(cause, UpstreamEnded):
                 current.end(turn.at, clean=cause.clean)
+            if current.began is None and len(current.tokens) > had:
+                current.began = number
         for command in turn.commands:
             if isinstance(command, Close):
-                current = None
+                open_.pop(command.attempt, None)
             elif isinstance(command, Open):
                 plan = transcript.plan
-                current = Reading(plan, command.attempt, command.target, plan.delivery.max_frame)
-                found.append(current)
+                reading = Reading(plan, command.attempt, command.target, plan.delivery.max_frame)
+                open_[command.attempt] = reading
+                found.append(reading)
     return found
+
+
+def serving(transcript: Transcript, read: list[Reading]) -> Reading | None:
+    """The reading of the attempt that counts: of those in flight the older, else the one that was closed last."""
+    open_: list[int] = []
+    last: int | None = None
+    for command in transcript.commands:
+        if isinstance(command, Open):
+            open_.append(command.attempt)
+        elif isinstance(command, Close):
+            open_.remove(command.attempt)
+            last = command.attempt
+    number = open_[0] if open_ else last
+    return None if number is None else read[number]

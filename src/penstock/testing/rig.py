@@ -35,6 +35,7 @@ from penstock.config.values import Config, Key, Provider, Route, Server, Target
 from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.hedge import HedgeAfter
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -59,6 +60,7 @@ async def until(condition: Callable[[], object], within: float = 2.0, what: str 
 def config(
     upstreams: Sequence[Upstream | str],
     *,
+    wire: str = "openai-chat",
     connect: float = 0.5,
     first_token: float | None = 0.5,
     between_tokens: float | None = 0.5,
@@ -68,6 +70,9 @@ def config(
     buffer: int = 256 * 1024,
     slow_timeout: float | None = 0.5,
     settle: float = 0.2,
+    health: bool = True,
+    retries: int = 0,
+    hedge: HedgeAfter | None = None,
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
@@ -75,10 +80,13 @@ def config(
 ) -> Config:
     """A configuration with one route ``m`` that tries ``upstreams`` (or their base URLs) in order.
 
-    ``provider`` and ``server`` hold further fields of every `Provider` and of `Server`, ``delivery`` of `Delivery`.
+    All speak ``wire``. ``provider`` and ``server`` hold further fields of every `Provider` and of `Server`,
+    ``delivery`` of `Delivery`.
     """
     urls = [upstream if isinstance(upstream, str) else upstream.base_url for upstream in upstreams]
-    common: dict[str, Any] = {"wire": "openai-chat", "api_key": "sk-scripted-secret", **(provider or {})}
+    if not wire.startswith("openai-"):
+        urls = [url.removesuffix("/v1") for url in urls]
+    common: dict[str, Any] = {"wire": wire, "api_key": "sk-scripted-secret", **(provider or {})}
     route = Route(
         name=MODEL,
         targets=tuple(Target(f"m{number}", "model") for number in range(1, len(urls) + 1)),
@@ -90,6 +98,9 @@ def config(
             settle=settle,
             **delivery,
         ),
+        health=health,
+        retries=retries,
+        hedge=hedge,
     )
     return Config(
         server=Server(**(server or {})),
@@ -225,6 +236,15 @@ class LiveGateway:
     async def ask(self, stream: bool | None = True, *, headers: dict[str, str] | None = None, **body: Any) -> Answer:
         """Post a chat request and read everything; the client is closed then."""
         client = await self.open(stream, headers=headers, **body)
+        try:
+            return await client.answer()
+        finally:
+            client.close()
+
+    async def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
+        """POST anything anywhere and read everything."""
+        client = await self.connect()
+        await client.post(path, body, headers)
         try:
             return await client.answer()
         finally:

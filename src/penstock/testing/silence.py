@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.outcome import Outcome
+from penstock.policy.deadlines import Deadlines
 from penstock.stream import inputs
 from penstock.stream.commands import Close, Done, End, Head, Open
 from penstock.testing.reading import Reading, readings
@@ -12,41 +13,56 @@ _NEAR = 1e-6
 _OF_TIME = frozenset({Outcome.CONNECT_FAILED, Outcome.FIRST_TOKEN_TIMEOUT, Outcome.STALLED})
 
 
+class _Line:
+    """An attempt in flight, and since when it has been silent."""
+
+    def __init__(self, reading: Reading, at: float, first_token: float | None):
+        self.reading = reading
+        self.dispatched = self.token = at
+        self.first_token = first_token
+        self.opened = False
+
+    def due(self, now: float, limits: Deadlines) -> float | None:
+        """The instant at which its silence is over the limit."""
+        told = [at for at in self.reading.tokens if at < now]
+        if told:
+            limit, since = limits.between_tokens, max(told[-1], self.token)
+        else:
+            limit, since = self.first_token, self.dispatched
+            if not self.opened:
+                limit = limits.connect if limit is None else min(limit, limits.connect)
+        return None if limit is None else since + limit
+
+
 class _Clocks:
-    """When the current attempt must have spoken, and when the client must have read."""
+    """When each attempt must have spoken, and when the client must have read."""
 
     def __init__(self, transcript: Transcript):
         self.transcript = transcript
         self.limits = transcript.plan.deadlines
         self.read = {reading.number: reading for reading in readings(transcript)}
-        self.current: Reading | None = None
-        self.opened = self.left = self.head = self.ended = False
-        self.dispatched = self.token = 0.0
+        self.lines: dict[int, _Line] = {}
+        self.left = self.head = self.ended = False
         self.blocked: float | None = None
         self.waited = 0.0
         """How long the client was blocked in all."""
 
-    def due(self, now: float) -> float | None:
-        """The instant at which the current attempt's silence is over the limit."""
-        if self.current is None or self.blocked is not None or self.left or self.ended:
-            return None
-        told = [at for at in self.current.tokens if at < now]
-        if told:
-            limit, since = self.limits.between_tokens, max(told[-1], self.token)
-        else:
-            limit, since = self.limits.first_token, self.dispatched
-            if not self.opened:
-                limit = self.limits.connect if limit is None else min(limit, self.limits.connect)
-        return None if limit is None else since + limit
+    def due(self, now: float) -> dict[int, float]:
+        """The instants at which the attempts' silences are over their limits."""
+        if self.blocked is not None or self.left or self.ended:
+            return {}
+        found = {number: line.due(now, self.limits) for number, line in self.lines.items()}
+        return {number: due for number, due in found.items() if due is not None}
 
     def watch(self, turn: Turn) -> None:
         """One turn: nobody's silence has gone unnoticed, and nobody was blamed for a silence that was not theirs."""
         due = self.due(turn.at)
-        assert due is None or turn.at <= due + _NEAR, f"at {turn.at:g} silence since {due:g} was not noticed"
+        for number, instant in due.items():
+            assert turn.at <= instant + _NEAR, f"at {turn.at:g} attempt {number}'s silence, due {instant:g}, was missed"
         slow = self.transcript.plan.delivery.slow_client.timeout
         if self.blocked is not None and slow is not None:
             assert turn.at <= self.blocked + slow + _NEAR, f"at {turn.at:g} a slow client was not noticed"
-        awaited = self.blocked is None or (self.current is not None and not self.current.complete())
+        awaited = self.blocked is None or any(not line.reading.complete() for line in self.lines.values())
         if self.limits.total is not None and awaited and not (self.ended or self.left):
             longest = self.transcript.began + self.limits.total
             assert turn.at <= longest + _NEAR, f"at {turn.at:g} the stream is longer than {self.limits.total:g} s"
@@ -54,12 +70,13 @@ class _Clocks:
             self._blame(turn, due)
         self._go_on(turn)
 
-    def _blame(self, turn: Turn, due: float | None) -> None:
+    def _blame(self, turn: Turn, dues: dict[int, float]) -> None:
         for command in turn.commands:
             if isinstance(command, Close):
                 outcome = self.transcript.account.attempts[command.attempt].outcome
                 if outcome in _OF_TIME:
                     assert self.blocked is None, f"{outcome} at {turn.at:g}, while the client was blocked"
+                    due = dues.get(command.attempt)
                     on_time = due is not None and abs(turn.at - due) < _NEAR
                     assert on_time, f"{outcome} at {turn.at:g}, due at {due}"
                 if outcome is Outcome.SLOW_CLIENT:
@@ -67,23 +84,27 @@ class _Clocks:
 
     def _go_on(self, turn: Turn) -> None:
         cause = turn.cause
-        if isinstance(cause, inputs.UpstreamOpened) and self.current and cause.attempt == self.current.number:
-            self.opened = True
+        if isinstance(cause, inputs.UpstreamOpened) and cause.attempt in self.lines:
+            self.lines[cause.attempt].opened = True
         elif isinstance(cause, inputs.ClientBlocked) and self.head and self.blocked is None and not self.ended:
             self.blocked = turn.at
         elif isinstance(cause, inputs.ClientDrained) and self.blocked is not None:
-            self.token = turn.at
-            self.dispatched += turn.at - max(self.blocked, self.dispatched)
+            for line in self.lines.values():
+                line.token = turn.at
+                line.dispatched += turn.at - max(self.blocked, line.dispatched)
             self.waited += turn.at - self.blocked
             self.blocked = None
         elif isinstance(cause, inputs.ClientLeft):
             self.left = True
         for command in turn.commands:
             if isinstance(command, Open):
-                self.current, self.opened = self.read[command.attempt], False
-                self.dispatched = self.token = turn.at
+                plan, limit = self.transcript.plan, self.limits.first_token
+                last = command.target == len(plan.ways) - 1
+                last = last and self.transcript.account.attempts[command.attempt].round == plan.retries
+                patient = limit if limit is None or not last else limit * 1.5
+                self.lines[command.attempt] = _Line(self.read[command.attempt], turn.at, patient)
             elif isinstance(command, Close):
-                self.current = None
+                self.lines.pop(command.attempt, None)
             elif isinstance(command, Head):
                 self.head = True
             elif isinstance(command, End | Done):

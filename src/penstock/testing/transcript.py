@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from penstock.outcome import Outcome
-from penstock.stream.commands import Close, Command, Done, Head, Open, Send
+from penstock.stream.commands import Command, Done, Head, Open, Send
 from penstock.stream.inputs import Input
 from penstock.stream.machine import Stream
 from penstock.stream.plan import Plan
@@ -112,17 +112,6 @@ class Transcript:
         """The attempts, by number."""
         return [command.attempt for command in self.commands if isinstance(command, Open)]
 
-    @property
-    def current(self) -> int | None:
-        """The attempt that is open now."""
-        current = None
-        for command in self.commands:
-            if isinstance(command, Open):
-                current = command.attempt
-            elif isinstance(command, Close):
-                current = None
-        return current
-
     def settled_account(self) -> Summary:
         """A copy of the account, to compare with another."""
         return copy.deepcopy(self.account)
@@ -138,10 +127,8 @@ class Transcript:
 
 def held(stream: Stream) -> int:
     """The bytes of the provider's that a machine holds. It looks inside, for law 12; nothing else may."""
-    attempt = stream._upstream.attempt
-    if attempt is None:
-        return 0
-    return attempt.held_size + attempt.framer.pending + len(attempt.collected)
+    racing = stream._upstream.racing
+    return sum(attempt.held_size + attempt.framer.pending + len(attempt.collected) for attempt in racing)
 
 
 def short(thing: object, limit: int = 110) -> str:

@@ -106,7 +106,9 @@ class GeminiDecoder:
         failure = self._failure()
         if failure is not None:
             return None, (failure,)
-        return (frame if self._wants(array=True) else None), ()
+        # Where an answer that has begun is not finished, an error follows and closes the client's list.
+        over = self.finished or not self._candidates
+        return (frame if over and self._wants(array=True) else None), ()
 
     def _read(self, frame: bytes, data: bytes, *, usual: bool) -> Decoded:
         try:

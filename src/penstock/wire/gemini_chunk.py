@@ -67,6 +67,7 @@ class UsageMetadata(msgspec.Struct, gc=False, rename="camel"):
     thoughts_token_count: Count = None
     cached_content_token_count: Count = None
     tool_use_prompt_token_count: Count = None
+    total_token_count: Count = None
 
 
 class Chunk(msgspec.Struct, gc=False, rename="camel"):
@@ -144,9 +145,11 @@ def _word(value: str | int | None, numbers: tuple[str, ...], nothing: str) -> st
 
 def read_usage(said: UsageMetadata) -> Usage | None:
     """Usage in canonical kinds (§9.3): the prompt's count has the cached tokens in it, the candidates' has no thoughts.
-    None where nothing is said."""
+    None where nothing is said. Google leaves out what is 0: a total of prompt and thoughts says that no more came."""
     prompt, cached, tools = said.prompt_token_count, said.cached_content_token_count, said.tool_use_prompt_token_count
     output, thoughts = said.candidates_token_count, said.thoughts_token_count
+    if output is None and thoughts is not None and said.total_token_count == (prompt or 0) + (tools or 0) + thoughts:
+        output = 0
     if prompt is None and output is None and thoughts is None:
         return None
     return Usage(

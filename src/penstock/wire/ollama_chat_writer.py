@@ -54,7 +54,8 @@ class OllamaWriter:
 
     def end(self) -> bytes:
         """The last line, with the counters."""
-        return self._over(_DONE_REASONS[self._finish or "stop"])
+        calls = self._tools(whole=False) if self._finish is None and not self._ended else b""
+        return calls + self._over(_DONE_REASONS[self._finish or "stop"])
 
     def stop(self) -> bytes:
         """The same for an answer that was stopped: a call that is not whole is left out."""

@@ -29,6 +29,7 @@ from penstock.events import (
 from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
+from penstock.wire.openai_chat_calls import CallNumbers
 from penstock.wire.openai_chat_parts import audio_parts, content_parts, string
 from penstock.wire.openai_chat_usage import read_usage
 from penstock.wire.openai_errors import error_in_field, error_in_text, error_report
@@ -92,7 +93,7 @@ class ChatDecoder:
         self._started = False
         self._seen: set[int] = set()
         self._finishes: dict[int, str] = {}
-        self._calls: dict[tuple[int, Any], int] = {}
+        self._calls = CallNumbers()
         self._half = False
         self.marked = False
         """The end marker came."""
@@ -255,7 +256,7 @@ class ChatDecoder:
                 continue
             function = call.get("function")
             function = function if isinstance(function, dict) else {}
-            number = self._call_number(index, call)
+            number = self._calls.number(index, call)
             name, arguments = function.get("name"), function.get("arguments")
             if call.get("id") or name or arguments:
                 fragment = (
@@ -269,14 +270,6 @@ class ChatDecoder:
         legacy = delta.function_call
         if isinstance(legacy, dict) and (legacy.get("name") or legacy.get("arguments")):
             events.append(ToolArguments(0, "", string(legacy.get("name")), string(legacy.get("arguments")), index))
-
-    def _call_number(self, choice: int, call: dict[str, Any]) -> int:
-        """The ordinal of a tool call within its choice: by index, else by id, else the call that is open."""
-        calls = self._calls
-        key = call.get("index")
-        if type(key) is not int:
-            key = string(call.get("id")) or next((k[1] for k in reversed(calls) if k[0] == choice), 0)
-        return calls.setdefault((choice, key), sum(1 for k in calls if k[0] == choice))
 
     def _usage(self, frame: bytes, chunk: _Chunk, events: list[Event]) -> bytes | None:
         raw = chunk.usage

@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock.framing import sse
 from penstock.wire import json
+from penstock.wire.openai_chat_calls import CallNumbers
 
 _JOINED = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "text", "arguments", "transcript", "data", "summary"}
@@ -24,7 +25,8 @@ class ChatFold:
         self._framer = sse.SSEFramer(1 << 62)
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
-        self._calls: dict[tuple[int, Any], dict[str, Any]] = {}
+        self._numbers = CallNumbers()
+        self._calls: dict[tuple[int, int], dict[str, Any]] = {}
 
     def feed(self, data: bytes) -> None:
         """Whole frames of the stream. Anything but a chunk (comments, ``[DONE]``) adds nothing."""
@@ -92,12 +94,14 @@ class ChatFold:
                 _merge(message, {name: value})
 
     def _tool_call(self, choice: int, message: dict[str, Any], call: dict[str, Any]) -> None:
-        key = call.get("index")
-        if type(key) is not int:
-            key = _text(call.get("id")) or next((k[1] for k in reversed(self._calls) if k[0] == choice), 0)
-        known = self._calls.get((choice, key))
+        number = self._numbers.number(choice, call)
+        known = self._calls.get((choice, number))
         if known is None:
-            known = self._calls[choice, key] = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+            known = self._calls[choice, number] = {
+                "id": "",
+                "type": "function",
+                "function": {"name": "", "arguments": ""},
+            }
             message.setdefault("tool_calls", []).append(known)
         function = _object(call.get("function"))
         _merge(known, {name: value for name, value in call.items() if name != "function"})
@@ -127,10 +131,6 @@ def _list(value: Any) -> list[Any]:
 
 def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in _list(value) if isinstance(item, dict)]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _join(target: dict[str, Any], name: str, piece: Any) -> None:

@@ -13,7 +13,7 @@ from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request, upstream_body
 from penstock.wire.openai_chat_fold import frames_of_answer
 from penstock.wire.openai_chat_translate import conversation, request_body
-from penstock.wire.openai_errors import bad_request_body, error_report
+from penstock.wire.openai_errors import bad_request_body, error_report, http_error_report
 
 
 class OpenAIChatUpstream:
@@ -75,7 +75,7 @@ class OpenAIChatUpstream:
             value = json.loads(body)
         except ValueError:
             return None
-        return error_report(value) if isinstance(value, dict) else None
+        return http_error_report(value) if isinstance(value, dict) else None
 
 
 class OpenAIChatClient:

@@ -48,6 +48,7 @@ class ChatWriter:
         self._finished: set[int] = set()
         self._thought: dict[int, str] = {}
         self._seals = 0
+        self._citations: dict[int, int] = {}
         self._ended = False
         self._heads: dict[int, bytes] = {}
         """What a piece of text follows in a chunk, by choice: of choices that have begun and are not finished."""
@@ -118,7 +119,10 @@ class ChatWriter:
             citation: dict[str, Any] = {"url": event.url, "title": event.title}
             if event.start is not None and event.end is not None:
                 citation |= {"start_index": event.start, "end_index": event.end}
-            return {"annotations": [{"type": "url_citation", "url_citation": citation}]}
+            # OpenAI's SDK puts pieces of a list together by their ``index``, and raises where there is none.
+            index = self._citations.get(event.choice, 0)
+            self._citations[event.choice] = index + 1
+            return {"annotations": [{"index": index, "type": "url_citation", "url_citation": citation}]}
         return None
 
     def _seal(self, event: ReasoningSeal) -> dict[str, Any]:

@@ -62,6 +62,16 @@ def error_report(body: Mapping[str, Any]) -> ErrorReport | None:
     )
 
 
+def http_error_report(body: Mapping[str, Any]) -> ErrorReport | None:
+    """The error that the JSON body of an HTTP error has, or is (vLLM), or tells in ``detail`` (FastAPI)."""
+    known = error_report(body)
+    if known is None and isinstance(body.get("message"), str):
+        return error_report({"error": body})
+    if known is None and isinstance(body.get("detail"), str):
+        return error_report({"error": body["detail"]})
+    return known
+
+
 def _status(fields: Mapping[str, Any]) -> int:
     for name in _STATUS_FIELDS:
         value = fields.get(name)

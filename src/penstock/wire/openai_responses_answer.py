@@ -218,12 +218,12 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     the object whole, so what nobody reported is 0."""
     tokens_in = (usage.input or 0) + (usage.cache_read or 0) + (usage.cache_write or 0)
     tokens_out = (usage.output or 0) + (usage.reasoning or 0)
-    cached = {"cached_tokens": usage.cache_read or 0}
-    if usage.cache_write is not None:
-        cached["cache_write_tokens"] = usage.cache_write
     return {
         "input_tokens": tokens_in,
-        "input_tokens_details": cached,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read or 0,
+            "cache_write_tokens": usage.cache_write or 0,
+        },
         "output_tokens": tokens_out,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
         "total_tokens": tokens_in + tokens_out,

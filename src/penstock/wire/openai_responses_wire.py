@@ -9,7 +9,7 @@ from penstock.request import StreamRequest
 from penstock.wire import json, sniff
 from penstock.wire.base import Body, ClientSession, Decoder, Framer, View
 from penstock.wire.conversation import Conversation
-from penstock.wire.openai_errors import bad_request_body, error_report
+from penstock.wire.openai_errors import bad_request_body, error_report, http_error_report
 from penstock.wire.openai_responses import ResponsesDecoder
 from penstock.wire.openai_responses_client import ResponsesClient, read_request, upstream_body
 from penstock.wire.openai_responses_fold import frames_of_answer
@@ -74,7 +74,7 @@ class OpenAIResponsesUpstream:
             value = json.loads(body)
         except ValueError:
             return None
-        return error_report(value) if isinstance(value, dict) else None
+        return http_error_report(value) if isinstance(value, dict) else None
 
 
 class OpenAIResponsesClient:

@@ -25,7 +25,7 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.usage import Usage
-from penstock.wire.openai_responses_answer import Answer, Item
+from penstock.wire.openai_responses_answer import Answer, Item, usage_object
 
 REDACTED = "redacted:"
 """What ``encrypted_content`` begins with where it stands for reasoning that is withheld: on the next turn other wires
@@ -69,7 +69,9 @@ class ResponsesWriter:
         self._ended = True
         if self._finish == "error":
             error = {"code": "server_error", "message": "the provider ended its answer with an error"}
-            return out + self._answer.event("response.failed", response=self._answer.with_status("failed", error=error))
+            usage = None if self._usage is None else usage_object(self._usage)
+            failed = self._answer.with_status("failed", error=error, usage=usage)
+            return out + self._answer.event("response.failed", response=failed)
         reason = _REASONS.get(self._finish or "stop")
         return out + self._answer.end("incomplete" if reason else "completed", self._usage, reason=reason)
 
