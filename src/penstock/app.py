@@ -30,7 +30,7 @@ SEND_BUFFER = 128 * 1024
 BACKLOG = 2048
 KEEP_ALIVE = 75
 """Seconds that an idle client connection is kept: over the 60 s of the usual balancers in front."""
-_PAUSE_INTERVAL = 0.05
+_PAUSE_INTERVAL = 0.1
 
 
 class Gateway:

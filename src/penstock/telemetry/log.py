@@ -15,20 +15,22 @@ from penstock.stream.summary import Summary
 
 QUEUE_LINES = 10_000
 INTERVAL = 0.02
-"""Seconds between two looks at the queue."""
+"""Seconds for which lines are gathered."""
 
 
 class LogWriter:
     """Writes lines to ``stream`` from a thread of its own.
 
-    The thread looks for lines now and then instead of being woken for each: a wake-up a line costs the event loop
-    more than the line.
+    The thread is woken by the first line and then gathers for a moment: a wake-up a line would cost the event loop
+    more than the line, and looking without a reason costs an idle gateway more than anything else.
     """
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream or sys.stderr
         self._lines: deque[str] = deque()
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._awake = False
         self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
         self.dropped = 0
         """Lines that did not fit, or could not be written."""
@@ -40,14 +42,22 @@ class LogWriter:
             self.dropped += 1
         else:
             self._lines.append(line)
+            if not self._awake:
+                self._awake = True
+                self._wake.set()
 
     def close(self) -> None:
         """Write what is queued, within a second."""
         self._stop.set()
+        self._wake.set()
         self._thread.join(1)
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._stop.wait(INTERVAL)
+            self._wake.clear()
+            self._awake = False
             self._drain()
         self._drain()
 
