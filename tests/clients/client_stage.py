@@ -31,6 +31,7 @@ providers:
 keys:
   - {{name: tests, key: {client_key}}}
 defaults:
+  health: off
   deadlines: {{first_token: 1s, between_tokens: 500ms}}
 routes:
   "*": {{targets: ["sim/*"]}}
