@@ -9,8 +9,6 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from penstock import app
 from penstock.config.units import parse_duration, parse_size
 from penstock.config.values import Server
@@ -37,8 +35,8 @@ def test_each_line_is_explained_and_nothing_else_is() -> None:
     assert all(len(why) > 20 for _, why in TABLE)
 
 
-@pytest.mark.skipif(not Path(NGINX).exists(), reason="no nginx here")
 def test_nginx_takes_the_file(tmp_path: Path) -> None:
+    assert Path(NGINX).exists(), "nginx is missing: run tools/install-test-services"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
