@@ -18,8 +18,8 @@ class Listener(Protocol):
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers; names in lower case."""
 
-    def body(self, data: bytes) -> None:
-        """A piece of the body."""
+    def body(self, data: bytes, chunk: bytes | None = None) -> None:
+        """A piece of the body. ``chunk`` is the same in chunked transfer coding, where it came so."""
 
     def ended(self, clean: bool, reason: str) -> None:
         """The body is over; nothing follows."""
@@ -74,6 +74,10 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Body bytes."""
+
+    @property
+    def write_chunk(self) -> Callable[[bytes], None] | None:
+        """`write` for body bytes in chunked transfer coding. None as long as that is not what goes out next."""
 
     def end(self, *, abort: bool, cut: bool = False) -> None:
         """The body is whole; or is to be seen as cut: at once (``abort``), or behind all that was written (``cut``)."""

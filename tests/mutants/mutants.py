@@ -30,8 +30,8 @@ MUTANTS = [
         "it hears inputs after Done",
         "1",
         MACHINE,
-        "        if not self.over:\n            if type",
-        "        if True:\n            if type",
+        "        elif not self.over:\n",
+        "        else:\n",
     ),
     Mutant(
         "it records twice",

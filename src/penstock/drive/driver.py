@@ -34,12 +34,15 @@ class Driver:
         "_machine",
         "_now",
         "_on_done",
+        "_pass_on",
         "_recorder",
         "_sink",
         "_timer",
         "_timer_at",
         "_waiting",
         "_witness",
+        "_write",
+        "_write_chunk",
         "outcome",
     )
 
@@ -57,6 +60,9 @@ class Driver:
         self._machine = machine
         self._dialer = dialer
         self._sink = sink
+        self._write = sink.write
+        self._write_chunk = sink.write_chunk
+        self._pass_on = machine.pass_on
         self._recorder = recorder
         self._loop = loop
         self._now = clock
@@ -255,8 +261,25 @@ class _Listener:
     def head(self, status: int, headers: inputs.Headers) -> None:
         self._driver.feed(inputs.UpstreamHead(self._attempt, status, headers))
 
-    def body(self, data: bytes) -> None:
-        self._driver.feed(inputs.UpstreamBytes(self._attempt, data))
+    def body(self, data: bytes, chunk: bytes | None = None) -> None:
+        """The path of a chunk: `Driver.feed` without a word too many. What writing raises meets a machine at rest."""
+        driver = self._driver
+        if driver._busy:
+            driver._waiting.append(inputs.UpstreamBytes(self._attempt, data))
+            return
+        try:
+            passed = driver._pass_on(self._attempt, data, driver._now())
+            if passed is data and chunk is not None and driver._write_chunk is not None:
+                driver._write_chunk(chunk)
+            elif passed is not None:
+                driver._write(passed)
+                driver._write_chunk = driver._sink.write_chunk
+            else:
+                driver._busy = True
+                driver._carry(driver._machine.taken())
+                driver._release()
+        except Exception:
+            driver._crash()
 
     def ended(self, clean: bool, reason: str) -> None:
         self._driver.feed(inputs.UpstreamEnded(self._attempt, clean, reason))

@@ -69,6 +69,8 @@ Headers = Mapping[str, Header]
 class EventStreamFramer:
     """Splits a byte stream into frames. ``limit`` bounds a frame in bytes."""
 
+    idle = False
+
     __slots__ = ("_buffer", "_limit", "_need")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):

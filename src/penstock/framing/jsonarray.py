@@ -24,6 +24,8 @@ class JSONArrayFramer:
     rest. A leading byte order mark is dropped.
     """
 
+    idle = False
+
     __slots__ = ("_buffer", "_depth", "_in_string", "_limit", "_scanned", "_started", "closed")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):

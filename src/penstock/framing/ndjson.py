@@ -20,6 +20,8 @@ _DRESS = re.compile(rb"(?:data|event|id|retry)?:")
 class NDJSONFramer:
     """Splits a byte stream into lines. ``limit`` bounds a line in bytes. A leading byte order mark is dropped."""
 
+    idle = False
+
     __slots__ = ("_buffer", "_limit", "_started", "pending")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):

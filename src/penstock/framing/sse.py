@@ -32,7 +32,7 @@ class SSEFramer:
     A leading byte order mark is dropped: it belongs to the encoding, and clients lose the first event over it.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_later", "_later_size", "_limit", "_plain", "_scanned", "_started", "_tail")
+    __slots__ = ("_after_cr", "_buffer", "_later", "_later_size", "_limit", "_scanned", "_started", "_tail", "idle")
 
     def __init__(self, limit: int = 32 * 1024 * 1024):
         self._buffer = b""
@@ -44,25 +44,25 @@ class SSEFramer:
         self._limit = limit
         self._after_cr = False
         self._started = False
-        self._plain = False
+        self.idle = False
         """Nothing is pending: no block begun, no CR whose LF may come."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes, in order. Raises FrameTooLarge; the framer is then of no more use."""
-        if self._plain and b"\r" not in data:
+        if self.idle and b"\r" not in data:
             if 0 <= data.find(b"\n\n") == len(data) - 2 < self._limit - 1:
                 return [data]
             parts = data.split(b"\n\n")
             self._buffer = rest = parts.pop()
             self._scanned = len(rest)
-            self._plain = not rest
+            self.idle = not rest
             frames = [part + b"\n\n" for part in parts]
             self._check(frames)
             return frames
-        if self._plain and self._one_line_in_crlf(data):
+        if self.idle and self._one_line_in_crlf(data):
             return [data]
         frames = self._feed_slowly(data)
-        self._plain = self._started and not self._buffer and not self._after_cr
+        self.idle = self._started and not self._buffer and not self._after_cr
         return frames
 
     def close(self) -> bytes:

@@ -45,6 +45,11 @@ class AsgiSink:
             if self.on_blocked is not None:
                 self.on_blocked()
 
+    @property
+    def write_chunk(self) -> None:
+        """The server does the coding."""
+        return None
+
     def end(self, *, abort: bool, cut: bool = False) -> None:
         """The body is over."""
         self.ended = True

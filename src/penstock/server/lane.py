@@ -176,6 +176,11 @@ class Lane:
             data, self._head = self._head + data, b""
         self._transport.write(data)
 
+    @property
+    def write_chunk(self) -> Callable[[bytes], None] | None:
+        """`write` for a body in chunks, behind its head."""
+        return self._transport.write if self._chunked and not self._head else None
+
     def end(self, *, abort: bool, cut: bool = False) -> None:
         """The body is over. For HTTP/1.0, whose bodies end with the connection anyway, a ``cut`` cannot be seen."""
         cycle, transport = self.cycle, self._transport

@@ -29,7 +29,8 @@ class Attempt:
         self.same_wire = way.same_wire
         self.decoder: Decoder = way.decoder()
         self.framer = way.wire.framer(limit)
-        self._limit = limit
+        self.limit = limit
+        """Bytes that a frame may have."""
         self.dispatched = now
         self.state = Upstream.OPENING
         self.body = Body.UNKNOWN
@@ -73,8 +74,8 @@ class Attempt:
                 return self.framer.feed(data)
         if self.body is Body.ERROR:
             del self.collected[MAX_ERROR_BODY:]
-        elif len(self.collected) > self._limit:
-            raise FrameTooLarge(self._limit)
+        elif len(self.collected) > self.limit:
+            raise FrameTooLarge(self.limit)
         return []
 
     def _sniff(self) -> Body:

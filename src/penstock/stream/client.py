@@ -29,7 +29,7 @@ class ClientSide:
         self._frames: list[bytes] = []
         self._fold = None if plan.request.stream else plan.client.fold()
         self._winner: Attempt | None = None
-        self._last_write = now
+        self.last_write = now
         self.blocked_since = 0.0
         self.owes_end = False
         """The answer is whole, but the client is blocked and has not read it to its end."""
@@ -38,6 +38,8 @@ class ClientSide:
         """A token event went out: the stream is committed."""
         self.ended = False
         """End was said."""
+        self.direct = False
+        """The head is out, and frames go to the client as they are."""
 
     # -- the answer -----------------------------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class ClientSide:
     def _send(self, data: bytes, now: float) -> None:
         self._out.append(Send(data))
         self._account.bytes_out += len(data)
-        self._last_write = now
+        self.last_write = now
 
     def _end(self, now: float, *, abort: bool = False, cut: bool = False) -> None:
         if self.state is Client.BLOCKED:
@@ -161,6 +163,7 @@ class ClientSide:
 
     def _move(self, happened: ClientStep) -> None:
         self.state = step(CLIENT, self.state, happened)
+        self.direct = self._fold is None and self.state is not Client.CLOSED
 
     # -- its clocks -----------------------------------------------------------------------------------------------
 
@@ -175,7 +178,7 @@ class ClientSide:
         if self.state is Client.WAITING and delivery.commit_after is not None:
             return [(self._began + delivery.commit_after, self._head_early)]
         if self.state is Client.STREAMING and delivery.keepalive is not None:
-            return [(self._last_write + delivery.keepalive, self._keep_alive)]
+            return [(self.last_write + delivery.keepalive, self._keep_alive)]
         return []
 
     def _head_early(self, now: float) -> None:
@@ -189,7 +192,7 @@ class ClientSide:
             self._send(frame, now)
         else:
             # The wire has none, and an empty chunk would end the body.
-            self._last_write = now
+            self.last_write = now
 
     def block(self, now: float) -> bool:
         """More waits for the client than it may. False when that changes nothing."""
@@ -205,7 +208,7 @@ class ClientSide:
             return False
         self._move(ClientStep.DRAIN)
         self._account.blocked += now - self.blocked_since
-        self._last_write = now
+        self.last_write = now
         if self.owes_end:
             self._end(now)
         return True

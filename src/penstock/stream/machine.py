@@ -32,12 +32,17 @@ from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
-from penstock.stream.commands import Command, Done, Record
+from penstock.stream.commands import Command, Done, Record, Send
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
+from penstock.wire.alike import Alike
 
+# Looked up once: that of an enumeration's member is slow.
+_STREAMING = Upstream.STREAMING
+_MOST_PASSED = 64
+"""Frames that are passed on before they are counted."""
 Timer = tuple[float, Callable[[float], None]]
 
 
@@ -65,7 +70,7 @@ class Stream:
         self._again_at: float | None = None
         """When the next round begins: nobody is asked until then."""
         self._settle_until: float | None = None
-        self.account = Summary(
+        self._account = Summary(
             stream=plan.stream,
             route=plan.route,
             model=plan.request.model,
@@ -74,17 +79,21 @@ class Stream:
             attempts=[],
             warnings=[],
         )
+        self._alike = Alike()
+        self._passed: list[float] = []
+        """When frames were passed on that are not counted yet."""
+        self._passed_bytes = 0
         self.over = False
         """Done was said."""
         self.settling = False
         """The course is run; what is left is late usage, or a client that has not read its end yet."""
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
-        self._client = ClientSide(plan, self.account, self._out, now)
+        self._client = ClientSide(plan, self._account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
-        self._upstream = upstream = UpstreamSide(plan, self.account, self._out, self, now)
+        self._upstream = upstream = UpstreamSide(plan, self._account, self._out, self, now)
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
             inputs.UpstreamHead: upstream.on_head,
@@ -102,42 +111,107 @@ class Stream:
     def start(self, now: float) -> list[Command]:
         """Begin: the commands that open the first attempt."""
         self._upstream.open(self._left.pop(0), now)
-        return self._taken()
+        return self.taken()
 
     def receive(self, happened: inputs.Input, now: float) -> list[Command]:
         """Something happened at ``now``. Inputs after Done, or from an attempt that is not current, change nothing."""
-        if not self.over:
-            if type(happened) is inputs.UpstreamBytes:
-                self._upstream.on_bytes(happened, now)
-            else:
-                self.epoch += 1
-                self._handlers[type(happened)](happened, now)
-        return self._taken()
+        if type(happened) is inputs.UpstreamBytes:
+            data = self.pass_on(happened.attempt, happened.data, now)
+            if data is not None:
+                return [Send(data)]
+        elif not self.over:
+            self._leave_path()
+            self.epoch += 1
+            self._handlers[type(happened)](happened, now)
+        return self.taken()
+
+    def pass_on(self, number: int, data: bytes, now: float) -> bytes | None:
+        """`receive` of a piece of attempt ``number``'s body, on the path of a chunk: what is to be written to the
+        client, where that is all there is to do. None: there may be anything to do, see `taken`."""
+        alike = self._alike
+        if alike.attempt == number and data.startswith(alike.head) and data.endswith(alike.tail) and alike.read(data):
+            passed = self._passed
+            passed.append(now)
+            self._passed_bytes += len(data)
+            if len(passed) == _MOST_PASSED:
+                self._count()
+            return data
+        self._leave_path()
+        attempt = self._upstream.attempt
+        if attempt is None or attempt.number != number or attempt.state is not _STREAMING or not self._client.direct:
+            if not self.over:
+                self._upstream.on_bytes(number, data, now)
+            return None
+        frame = self._upstream.on_one_delta(attempt, data, now, alike)
+        if frame is not None:
+            account = self._account
+            account.token_events += 1
+            account.gap(now - attempt.last_token)
+            account.bytes_out += len(frame)
+            attempt.last_token = self._client.last_write = now
+        return frame
+
+    def _leave_path(self) -> None:
+        """Anything else happens: what was passed on is counted, and what was learnt does not hold any more."""
+        self._alike.forget(useful=bool(self._passed))
+        self._count()
+
+    def _count(self) -> None:
+        """Write down what was passed on."""
+        passed, attempt, account = self._passed, self._upstream.attempt, self._account
+        if not passed or attempt is None:
+            return
+        last = attempt.last_token
+        for now in passed:
+            account.gap(now - last)
+            last = now
+        attempt.last_token = self._client.last_write = last
+        account.frames_in += len(passed)
+        account.token_events += len(passed)
+        account.bytes_in += self._passed_bytes
+        account.bytes_out += self._passed_bytes
+        passed.clear()
+        self._passed_bytes = 0
+
+    @property
+    def account(self) -> Summary:
+        """What is known of the stream by now."""
+        self._count()
+        return self._account
+
+    def taken(self) -> list[Command]:
+        """The commands since they were taken last."""
+        out = self._out[:]
+        self._out.clear()
+        return out
 
     def deadline(self) -> float | None:
         """The instant at which `expire` is to be called, if nothing happens before."""
+        self._count()
         return min((instant for instant, _ in self._timers()), default=None)
 
     def expire(self, now: float) -> list[Command]:
         """Time has come to ``now``: act on every deadline that has passed, in the order in which they fell due."""
+        self._leave_path()
         while timers := self._timers():
             instant, act = min(timers, key=lambda timer: timer[0])
             if instant > now:
                 break
             act(now)
-        return self._taken()
+        return self.taken()
 
     def crash(self, now: float) -> list[Command]:
         """Something of Penstock's own failed, here or where commands are carried out: end as well as can be. An
         answer that the client has whole stays what it was."""
         if self.over:
             return []
+        self._leave_path()
         self.over = True
         try:
             if not self._client.ended:
                 self._outcome = None
             self._end(faults.crashed(), now)
-            return self._taken()
+            return self.taken()
         finally:
             self._out.clear()
 
@@ -146,11 +220,6 @@ class Stream:
         comes by. For after Done, when no call is under way."""
         self._handlers.clear()
         self._upstream.release()
-
-    def _taken(self) -> list[Command]:
-        out = self._out[:]
-        self._out.clear()
-        return out
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -207,7 +276,7 @@ class Stream:
         attempt = self._upstream.attempt
         if attempt is not None and attempt.decoder.finished:
             # The answer has its finish; only the end marker is missing, and nothing says that it will come.
-            self.account.warnings += attempt.decoder.oddities()
+            self._account.warnings += attempt.decoder.oddities()
             self.complete(attempt, now)
             self.settled(now, reuse=False)
         elif attempt is not None:
@@ -228,9 +297,9 @@ class Stream:
         """The commit: from here on nothing fails in silence."""
         self.epoch += 1
         self._won(attempt, now)
-        self.account.first_token = now - self.began
+        self._account.first_token = now - self.began
         if attempt.account is not None:
-            attempt.account.first_token = self.account.first_token
+            attempt.account.first_token = self._account.first_token
         self._client.commit(attempt)
         if self._client.state is Client.BLOCKED:
             self._upstream.pause()
@@ -333,17 +402,17 @@ class Stream:
         read the end was not delivered, whatever the provider did."""
         if self._outcome is None or self._client.owes_end:
             self._outcome = failure.outcome
-            self.account.reason = failure.fault.message
+            self._account.reason = failure.fault.message
         self._upstream.close(failure.outcome, failure.fault.message, now)
         self._client.fail(failure, now)
         self._done(now)
 
     def _done(self, now: float) -> None:
         self.over = True
-        self.account.outcome = self._outcome
-        self.account.duration = now - self.began
+        self._account.outcome = self._outcome
+        self._account.duration = now - self.began
         self._client.close(now)
-        self._out.append(Record(self.account))
+        self._out.append(Record(self._account))
         self._out.append(Done(self._outcome or Outcome.CRASHED))
 
     # -- the client -----------------------------------------------------------------------------------------------
@@ -365,7 +434,7 @@ class Stream:
         attempt = self._upstream.attempt
         had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
         self._client.leave(now)
-        if had_finish and attempt is not None and self.account.streamed and not self.settling:
+        if had_finish and attempt is not None and self._account.streamed and not self.settling:
             # It left on the answer's own end: complete, and the provider's usage may still come.
             self.complete(attempt, now)
         elif not self.settling:

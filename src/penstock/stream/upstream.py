@@ -19,8 +19,11 @@ from penstock.stream.plan import Plan
 from penstock.stream.states import Upstream, UpstreamStep
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.usage import Usage
+from penstock.wire.alike import Alike
 from penstock.wire.base import Body, error_of
 
+LARGEST_READ = 1 << 20
+"""What is read from a socket at once is smaller, and so a frame that came whole in one piece."""
 LOST = "lost the race"
 """Why an attempt was closed beside which another had its first token event sooner."""
 HELD_HEARTBEATS = 64 * 1024
@@ -178,16 +181,43 @@ class UpstreamSide:
             if attempt.account is not None:
                 attempt.account.status = happened.status
 
-    def on_bytes(self, happened: inputs.UpstreamBytes, now: float) -> None:
-        """A piece of the body."""
-        attempt = self.attempt
-        if attempt is None or attempt.number != happened.attempt:
-            attempt = self.current(happened.attempt)
-            if attempt is None:
-                return
-        self._account.bytes_in += len(happened.data)
+    def on_bytes(self, number: int, data: bytes, now: float) -> None:
+        """A piece of the body of attempt ``number``."""
+        attempt = self.current(number)
+        if attempt is None:
+            return
+        self._account.bytes_in += len(data)
+        frames = self._framed(attempt, data, now)
+        if attempt.body is Body.COMPRESSED:
+            self._course.failed(attempt, faults.compressed(attempt.coding), now)
+        elif frames:
+            self._frames(attempt, frames, now)
+
+    def on_one_delta(self, attempt: Attempt, data: bytes, now: float, alike: Alike) -> bytes | None:
+        """A piece of the body in mid-answer. Where it is one frame with one delta, it is left to the caller to count it
+        and to pass on what is returned, and ``alike`` learns from it; else None, and all is done."""
+        account = self._account
+        account.bytes_in += len(data)
+        frames = self._framed(attempt, data, now)
+        if len(frames) != 1:
+            if frames:
+                self._frames(attempt, frames, now)
+            return None
+        frame, decoder = frames[0], attempt.decoder
+        account.frames_in += 1
+        handed_on, events = decoder.decode(frame)
+        if handed_on is None or not self._one_delta(attempt, events):
+            self._frame(attempt, handed_on, events, now)
+            self._course.flush(now)
+            return None
+        if decoder.steady and handed_on is frame and attempt.framer.idle and attempt.limit >= LARGEST_READ:
+            alike.learn(attempt.number, frame, events, decoder)
+        return handed_on
+
+    def _framed(self, attempt: Attempt, data: bytes, now: float) -> list[bytes]:
+        """The frames that ``data`` completes. None when it breaks the stream: that is dealt with then."""
         try:
-            frames = attempt.receive(happened.data)
+            return attempt.receive(data)
         except (FrameTooLarge, CorruptFrame) as error:
             self._frames(attempt, error.frames, now)
             if self._course.settling:
@@ -195,11 +225,7 @@ class UpstreamSide:
             elif attempt.state is not Upstream.CLOSED:
                 hint = " (delivery.max_frame)" if isinstance(error, FrameTooLarge) else ""
                 self._course.failed(attempt, faults.upstream_error(f"{error}{hint}"), now)
-            return
-        if attempt.body is Body.COMPRESSED:
-            self._course.failed(attempt, faults.compressed(attempt.coding), now)
-        elif frames:
-            self._frames(attempt, frames, now)
+            return []
 
     def on_ended(self, happened: inputs.UpstreamEnded, now: float) -> None:
         """The body is over."""
@@ -269,16 +295,7 @@ class UpstreamSide:
         for frame in frames:
             account.frames_in += 1
             handed_on, events = decode(frame)
-            if (
-                attempt.state is Upstream.STREAMING
-                and handed_on is not None
-                and events
-                and events[0].token
-                and (len(events) == 1 or (len(events) == 2 and type(events[1]) is UsageReport))
-            ):
-                # Nearly all frames: one delta in the middle of the answer, on some wires with the usage so far.
-                if len(events) == 2:
-                    self._note(attempt, events[1])
+            if attempt.state is Upstream.STREAMING and handed_on is not None and self._one_delta(attempt, events):
                 account.token_events += 1
                 account.gap(now - attempt.last_token)
                 attempt.last_token = now
@@ -286,6 +303,14 @@ class UpstreamSide:
             elif not self._frame(attempt, handed_on, events, now):
                 break
         course.flush(now)
+
+    def _one_delta(self, attempt: Attempt, events: tuple[Event, ...]) -> bool:
+        """Nearly all frames: one delta, on some wires with the usage so far, which is noted."""
+        if len(events) == 1:
+            return events[0].token
+        if len(events) == 2 and events[0].token and type(events[1]) is UsageReport:
+            return self._note(attempt, events[1])
+        return False
 
     def _frame(self, attempt: Attempt, frame: bytes | None, events: tuple[Event, ...], now: float) -> bool:
         """One frame. False when nothing more of this attempt is to be read by this input."""

@@ -132,11 +132,11 @@ class AdmittedExchange(Generic[T]):
         else:
             self._listener.head(status, headers)
 
-    def body(self, data: bytes) -> None:
+    def body(self, data: bytes, chunk: bytes | None = None) -> None:
         """A piece of the body."""
         listener = self._listener
         if listener is not None and self._held is None:
-            listener.body(data)
+            listener.body(data, chunk)
         elif listener is not None and self._held is not None:
             self._held.append((listener.body, (data,)))
 

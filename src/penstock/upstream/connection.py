@@ -13,6 +13,8 @@ from penstock.upstream.encoding import CodingError, Decoding, decoding
 from penstock.upstream.proxy import Proxy
 
 Phase = Literal["idle", "sent", "answering", "answered", "closed"]
+_SIZES = {form % size: size for size in range(1, 4096) for form in (b"%x", b"%X")}
+"""The sizes of chunks, as they are written (RFC 9112 §7.1)."""
 STALE_WITHIN = 3.0
 """Seconds in which a dead kept-alive connection shows itself. One that ends later has worked on the request."""
 
@@ -29,6 +31,9 @@ class Connection(asyncio.Protocol):
         self._decoding: Decoding | None = None
         self._heard = False
         self._feeding = False
+        self._in_chunk = True
+        self._between_chunks = False
+        """The next byte begins a chunk of an answer that is handed on as it is."""
         self._sent_at = 0.0
         self._until_eof = False
         self._reusable = False
@@ -49,7 +54,8 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._parser = httptools.HttpResponseParser(self)
         self._decoding = None
-        self._heard = False
+        self._heard = self._between_chunks = False
+        self._in_chunk = True
         self._sent_at = time.monotonic()
         self._exchanges += 1
         self.phase = "sent"
@@ -103,7 +109,15 @@ class Connection(asyncio.Protocol):
         if self._listener is None:
             self._mistrust()
             return
+        if self._between_chunks:
+            # One whole chunk a read, as nearly always: the parser, which would find just that, need not be asked.
+            stop = data.find(b"\r\n", 1, 6)
+            size = _SIZES.get(data[:stop])
+            if size is not None and len(data) == stop + size + 4 and data.endswith(b"\r\n"):
+                self._listener.body(data[stop + 2 : -2], data)
+                return
         self._heard = self._feeding = True
+        self._between_chunks = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -119,6 +133,8 @@ class Connection(asyncio.Protocol):
             self._feeding = False
         if self._pieces:
             self._flush()
+        # A part of the next chunk's size would have been read in silence.
+        self._between_chunks = not self._in_chunk and self._listener is not None and data.endswith(b"\r\n")
 
     def eof_received(self) -> None:
         return None
@@ -167,12 +183,20 @@ class Connection(asyncio.Protocol):
         self._until_eof = status not in (204, 304) and not names & {b"content-length", b"transfer-encoding"}
         self._reusable = self._parser.should_keep_alive() and not self._until_eof
         self._decoding = decoding(headers)
+        self._in_chunk = self._decoding is not None or b"transfer-encoding" not in names
         self._listener.head(status, tuple(headers))
 
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
 
+    def on_chunk_header(self) -> None:
+        self._in_chunk = True
+
+    def on_chunk_complete(self) -> None:
+        self._in_chunk = self._decoding is not None
+
     def on_message_complete(self) -> None:
+        self._in_chunk = True
         if self.phase == "answering":
             self._flush()
             if self._listener is not None:

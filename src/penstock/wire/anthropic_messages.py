@@ -56,6 +56,8 @@ _EMPTY_IS_RIGHT = frozenset({"refusal", "max_tokens", "model_context_window_exce
 class MessagesDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
+    steady = True
+
     def __init__(self) -> None:
         self._id: str | None = None
         self._blocks = Blocks()

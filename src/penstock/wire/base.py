@@ -44,6 +44,9 @@ class View(msgspec.Struct, frozen=True):
 class Framer(Protocol):
     """Bytes to whole frames. Joined, the frames and the rest are the bytes."""
 
+    idle: bool
+    """Nothing is pending: what comes next begins a frame. May be False where it is not known."""
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes. Raises FrameTooLarge, or CorruptFrame for bytes that are none."""
         ...
@@ -60,6 +63,10 @@ class Framer(Protocol):
 
 class Decoder(Protocol):
     """Reads one answer of a provider; one for each attempt."""
+
+    steady: bool
+    """A delta of text or reasoning, and one with the same bytes around its text, leave this decoder as it was, once
+    one such delta was read: see `alike`."""
 
     @property
     def marked(self) -> bool:

@@ -69,6 +69,8 @@ _ERRORS = ("ERROR", "TIMEOUT")
 class CohereDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
+    steady = True
+
     def __init__(self) -> None:
         self._id = ""
         self._finish: str | None = None

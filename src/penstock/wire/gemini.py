@@ -38,6 +38,8 @@ class GeminiDecoder:
     ``client``: of this wire; None when the answer is told in another.
     """
 
+    steady = False
+
     marked = False
     """This wire has no end marker: the body's own end is it."""
 

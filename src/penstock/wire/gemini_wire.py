@@ -24,6 +24,8 @@ _BOM = b"\xef\xbb\xbf"
 class GeminiFramer:
     """Server-sent events or a JSON array, as the first character says. Space before it is kept for either."""
 
+    idle = False
+
     def __init__(self, limit: int):
         self._limit = limit
         self._start = b""

@@ -87,6 +87,8 @@ class ChatDecoder:
     ``expose_usage``: the client asked for the usage frame. ``pin_identity``: see `Delivery.pin_identity`.
     """
 
+    steady = True
+
     def __init__(self, *, expose_usage: bool = True, pin_identity: bool = False):
         self._expose_usage = expose_usage
         self._identity: dict[str, Any] | None = {} if pin_identity else None

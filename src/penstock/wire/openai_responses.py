@@ -31,6 +31,8 @@ class ResponsesDecoder:
     ``lead`` is called with the answer at its first token, which is the commit: from then on it is what the client has.
     """
 
+    steady = False
+
     def __init__(self, lead: Callable[[Answer], None] | None = None):
         self._lead = lead
         self._reader = ResponsesReader()

@@ -13,6 +13,8 @@ class Translated:
     place (Gemini), and what breaks off behind its finish must not look finished.
     """
 
+    steady = False
+
     def __init__(self, decoder: Decoder, writer: Writer):
         self._decoder = decoder
         self._writer = writer
