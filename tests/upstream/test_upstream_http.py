@@ -6,6 +6,7 @@ import socket
 import pytest
 from upstream_peers import Ear, Peer, Script, Wire, answer, ask, until
 
+from penstock.upstream.connection import Connection
 from penstock.upstream.pool import Pool
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -237,3 +238,59 @@ async def test_giving_up_from_within_the_head_ends_it_there(pool: Pool) -> None:
         await asyncio.wait_for(ear.heads.wait(), 5)
         await until(lambda: peer.open == 0)
         assert not ear.over.is_set() and not ear.pieces and pool.idle == 0
+
+
+CHUNKS = [
+    pytest.param([b"5\r\nhello\r\n"], b"hello", id="one"),
+    pytest.param([b"1A\r\n" + b"x" * 26 + b"\r\n", b"1a\r\n" + b"y" * 26 + b"\r\n"], b"x" * 26 + b"y" * 26, id="hex"),
+    pytest.param([b"05\r\nhello\r\n"], b"hello", id="a leading zero"),
+    pytest.param([b"5;a=b\r\nhello\r\n"], b"hello", id="an extension"),
+    pytest.param([b"3\r\n\r\n\r\r\n"], b"\r\n\r", id="line ends inside"),
+    pytest.param([b"5\r\nhe", b"llo\r\n"], b"hello", id="in two reads"),
+    pytest.param([b"5\r\nhello\r\n5", b"\r\nworld\r\n"], b"helloworld", id="the next size begun"),
+    pytest.param([b"5\r\nhello\r\n1", b"5\r\n" + b"w" * 21 + b"\r\n"], b"hello" + b"w" * 21, id="half a size"),
+    pytest.param([b"5\r\nhello\r\n5\r\n", b"world", b"\r\n"], b"helloworld", id="a size at the end"),
+    pytest.param([b"c\r\n5\r\nhello\r\n\r\n\r\n"], b"5\r\nhello\r\n\r\n", id="a chunk in a chunk"),
+    pytest.param([b"a\r\n", b"5\r\nhello\r\n", b"\r\n"], b"5\r\nhello\r\n", id="a chunk within, in a read of its own"),
+    pytest.param([b"5\r\nhello\r\n0", b"\r\nx-late: 1\r\n\r\n"], b"hello", id="a trailer"),
+]
+
+
+@pytest.mark.parametrize(("reads", "text"), CHUNKS)
+def test_chunks_mean_the_same_in_every_read(reads: list[bytes], text: bytes) -> None:
+    heard: list[bytes] = []
+    ended: list[bool] = []
+
+    class Listens:
+        def head(self, status: int, headers: object) -> None:
+            pass
+
+        def body(self, data: bytes, chunk: bytes | None = None) -> None:
+            assert chunk is None or chunk == b"%x\r\n%b\r\n" % (len(data), data) or chunk.lower().startswith(b"1a\r\n")
+            heard.append(data)
+
+        def ended(self, clean: bool, reason: str) -> None:
+            ended.append(clean)
+
+    class Wire(asyncio.Transport):
+        def write(self, data: bytes) -> None:
+            pass
+
+        def is_closing(self) -> bool:
+            return False
+
+    whole = b"".join(reads)
+    last = b"" if whole.endswith(b"\r\n\r\n") and b"x-late" in whole else b"0\r\n\r\n"
+    for pieces in (reads, [whole], [whole[at : at + 1] for at in range(len(whole))]):
+        heard.clear()
+        ended.clear()
+        connection = Connection()
+        connection.connection_made(Wire())
+        connection.send(b"POST / HTTP/1.1\r\n\r\n", Listens())  # type: ignore[arg-type]
+        connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            connection.data_received(piece)
+        if last:
+            connection.data_received(last)
+        assert b"".join(heard) == text
+        assert ended == [True]

@@ -140,7 +140,7 @@ class Ear:
         self.headers = headers
         self.heads.set()
 
-    def body(self, data: bytes) -> None:
+    def body(self, data: bytes, chunk: bytes | None = None) -> None:
         assert self.status and not self.over.is_set()
         self.pieces.append(data)
         self.heard.set()

@@ -33,16 +33,12 @@ from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record, Send
+from penstock.stream.path import Path
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
-from penstock.wire.alike import Alike
 
-# Looked up once: that of an enumeration's member is slow.
-_STREAMING = Upstream.STREAMING
-_MOST_PASSED = 64
-"""Frames that are passed on before they are counted."""
 Timer = tuple[float, Callable[[float], None]]
 
 
@@ -79,10 +75,6 @@ class Stream:
             attempts=[],
             warnings=[],
         )
-        self._alike = Alike()
-        self._passed: list[float] = []
-        """When frames were passed on that are not counted yet."""
-        self._passed_bytes = 0
         self.over = False
         """Done was said."""
         self.settling = False
@@ -94,6 +86,8 @@ class Stream:
         self.put = self._client.put
         self.flush = self._client.flush
         self._upstream = upstream = UpstreamSide(plan, self._account, self._out, self, now)
+        self._path = Path(self._account, upstream, self._client)
+        self.pass_on = self._path.pass_on
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
             inputs.UpstreamHead: upstream.on_head,
@@ -120,63 +114,15 @@ class Stream:
             if data is not None:
                 return [Send(data)]
         elif not self.over:
-            self._leave_path()
+            self._path.leave()
             self.epoch += 1
             self._handlers[type(happened)](happened, now)
         return self.taken()
 
-    def pass_on(self, number: int, data: bytes, now: float) -> bytes | None:
-        """`receive` of a piece of attempt ``number``'s body, on the path of a chunk: what is to be written to the
-        client, where that is all there is to do. None: there may be anything to do, see `taken`."""
-        alike = self._alike
-        if alike.attempt == number and data.startswith(alike.head) and data.endswith(alike.tail) and alike.read(data):
-            passed = self._passed
-            passed.append(now)
-            self._passed_bytes += len(data)
-            if len(passed) == _MOST_PASSED:
-                self._count()
-            return data
-        self._leave_path()
-        attempt = self._upstream.attempt
-        if attempt is None or attempt.number != number or attempt.state is not _STREAMING or not self._client.direct:
-            if not self.over:
-                self._upstream.on_bytes(number, data, now)
-            return None
-        frame = self._upstream.on_one_delta(attempt, data, now, alike)
-        if frame is not None:
-            account = self._account
-            account.token_events += 1
-            account.gap(now - attempt.last_token)
-            account.bytes_out += len(frame)
-            attempt.last_token = self._client.last_write = now
-        return frame
-
-    def _leave_path(self) -> None:
-        """Anything else happens: what was passed on is counted, and what was learnt does not hold any more."""
-        self._alike.forget(useful=bool(self._passed))
-        self._count()
-
-    def _count(self) -> None:
-        """Write down what was passed on."""
-        passed, attempt, account = self._passed, self._upstream.attempt, self._account
-        if not passed or attempt is None:
-            return
-        last = attempt.last_token
-        for now in passed:
-            account.gap(now - last)
-            last = now
-        attempt.last_token = self._client.last_write = last
-        account.frames_in += len(passed)
-        account.token_events += len(passed)
-        account.bytes_in += self._passed_bytes
-        account.bytes_out += self._passed_bytes
-        passed.clear()
-        self._passed_bytes = 0
-
     @property
     def account(self) -> Summary:
         """What is known of the stream by now."""
-        self._count()
+        self._path.count()
         return self._account
 
     def taken(self) -> list[Command]:
@@ -187,12 +133,12 @@ class Stream:
 
     def deadline(self) -> float | None:
         """The instant at which `expire` is to be called, if nothing happens before."""
-        self._count()
+        self._path.count()
         return min((instant for instant, _ in self._timers()), default=None)
 
     def expire(self, now: float) -> list[Command]:
         """Time has come to ``now``: act on every deadline that has passed, in the order in which they fell due."""
-        self._leave_path()
+        self._path.leave()
         while timers := self._timers():
             instant, act = min(timers, key=lambda timer: timer[0])
             if instant > now:
@@ -205,7 +151,7 @@ class Stream:
         answer that the client has whole stays what it was."""
         if self.over:
             return []
-        self._leave_path()
+        self._path.leave()
         self.over = True
         try:
             if not self._client.ended:

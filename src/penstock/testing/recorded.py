@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.outcome import Outcome
 from penstock.stream.inputs import UpstreamBytes, UpstreamEnded, UpstreamHead, UpstreamOpened
 from penstock.stream.plan import Plan
@@ -19,6 +20,7 @@ from penstock.testing.corpus import Recording
 from penstock.testing.transcript import Transcript
 from penstock.testing.wire_cases import cut, read, text_of
 from penstock.usage import Usage
+from penstock.wire.registry import UPSTREAM_WIRES
 
 WIRES = {
     "chat": "openai-chat",
@@ -90,7 +92,8 @@ def judged(recording: Recording, seed: int = 0) -> Verdict:
     """Play a recording through its wire, whole and at random cuts, and judge what the client got."""
     wire, data = wire_of(recording), recording.read()
     verdict = Verdict(recording, wire)
-    played = [_played(_plan(wire or "openai-chat", recording), pieces) for pieces in _ways(recording, data, seed)]
+    asked = wire or "openai-chat"
+    played = [_played(_plan(asked, recording), pieces) for pieces in _ways(recording, asked, data, seed)]
     whole = played[0]
     verdict.outcome = whole.outcome
     for other in played[1:]:
@@ -113,8 +116,16 @@ def _plan(wire: str, recording: Recording) -> Plan:
     return messages.plan(client=READ_BY.get(wire, wire), upstream=wire)
 
 
-def _ways(recording: Recording, data: bytes, seed: int) -> Iterator[list[bytes]]:
+def _ways(recording: Recording, wire: str, data: bytes, seed: int) -> Iterator[list[bytes]]:
     yield [data]
+    framer = UPSTREAM_WIRES[wire].framer(1 << 25)
+    try:
+        frames = framer.feed(data)
+    except (CorruptFrame, FrameTooLarge):
+        pass
+    else:
+        # A frame a read, which is how nearly all of them come.
+        yield [*frames, framer.close()]
     for places in CUTS:
         yield cut(data, places, f"{recording.file} {places} {seed}")
 
@@ -134,7 +145,8 @@ def _played(plan: Plan, pieces: Sequence[bytes]) -> Transcript:
 
 def _seen(transcript: Transcript) -> tuple[object, ...]:
     account = transcript.account
-    return transcript.outcome, transcript.head, transcript.body, account.usage, account.finish, account.malformed
+    counted = account.token_events, account.malformed, account.bytes_out
+    return transcript.outcome, transcript.head, transcript.body, account.usage, account.finish, counted
 
 
 # -- judging ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""Frames that are like the one before: what is read without the decoder is what the decoder would have read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from penstock.events import Reasoning, Text
+from penstock.wire.alike import Alike
+from penstock.wire.openai_chat import ChatDecoder
+
+_HEAD = b'data: {"id":"c1","model":"m","choices":[{"index":0,"delta":{"%b":'
+_TAIL = b',"role":null},"finish_reason":null}],"usage":null}\n\n'
+
+
+def frame(text: str, *, field: str = "content", padding: str | None = None, ascii_only: bool = False) -> bytes:
+    written = json.dumps(text, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    tail = _TAIL if padding is None else _TAIL[:-3] + b',"obfuscation":"%b"}\n\n' % padding.encode()
+    return _HEAD % field.encode() + written + tail
+
+
+def begun() -> ChatDecoder:
+    decoder = ChatDecoder()
+    decoder.decode(frame("so it began"))
+    return decoder
+
+
+def taught(by: bytes) -> Alike:
+    alike, decoder = Alike(), begun()
+    alike.learn(3, by, decoder.decode(by)[1], decoder)
+    return alike
+
+
+def asked(alike: Alike, data: bytes) -> str:
+    """What the path of a chunk asks."""
+    told = alike.attempt == 3 and data.startswith(alike.head) and data.endswith(alike.tail)
+    return alike.read(data) if told else ""
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+@pytest.mark.parametrize("padding", [None, "aB3"])
+def test_the_next_delta_is_read_without_the_decoder(field, padding):
+    alike = taught(frame(" river", field=field, padding=padding))
+    assert alike.kind is (Text if field == "content" else Reasoning)
+    assert asked(alike, frame(" does", field=field, padding=padding and "z" * 40)) == " does"
+
+
+@given(text=st.text(), ascii_only=st.booleans())
+@example(text="a\u2028b", ascii_only=False)
+@example(text='"', ascii_only=False)
+@example(text="", ascii_only=False)
+def test_what_it_reads_is_what_the_decoder_reads(text, ascii_only):
+    data = frame(text, ascii_only=ascii_only)
+    read = asked(taught(frame(" river")), data)
+    if read:
+        assert begun().decode(data) == (data, (Text(read),))
+    else:
+        assert not text or any(mark in text for mark in "\x85\u2028\u2029") or "\ud800" <= max(text) <= "\udfff"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(frame("x")[:-1], id="half a blank line"),
+        pytest.param(frame("x") + frame("y"), id="two frames"),
+        pytest.param(frame("x").replace(b'"x"', b'""'), id="an empty text"),
+        pytest.param(frame("x").replace(b'"x"', b"null"), id="no text"),
+        pytest.param(frame("x").replace(b'"x"', b'["x"]'), id="a list"),
+        pytest.param(frame("x").replace(b'"x"', b'"x"x"'), id="a quotation mark"),
+        pytest.param(frame("x").replace(b'"x"', b'"x","content":"y"'), id="the field twice"),
+        pytest.param(frame("x").replace(b'"x"', b'"\xff"'), id="no UTF-8"),
+        pytest.param(frame("x").replace(b'"x"', b'"a\nb"'), id="a raw line end"),
+        pytest.param(frame("x").replace(b'"finish_reason":null', b'"finish_reason":"stop"'), id="a finish"),
+        pytest.param(frame("x").replace(b'"usage":null', b'"usage":{"prompt_tokens":1}'), id="usage"),
+        pytest.param(frame("x").replace(b'"index":0', b'"index":1'), id="another choice"),
+        pytest.param(frame("x").replace(b'"x"', b""), id="nothing at all"),
+        pytest.param(_HEAD[:40], id="a beginning"),
+    ],
+)
+def test_anything_else_is_left_to_the_decoder(data):
+    assert asked(taught(frame(" river")), data) == ""
+
+
+@pytest.mark.parametrize("padding", ["", 'a"b', "a\\", "a,b", "é"])
+def test_padding_of_other_than_letters_is_left_to_the_decoder(padding):
+    assert asked(taught(frame(" river", padding="abc")), frame("x", padding=padding)) == ""
+
+
+def test_nothing_is_learnt_where_the_text_stands_twice():
+    by = frame("m")
+    assert by.count(b'"m"') == 2
+    assert taught(by).attempt == -1
+
+
+def test_nothing_is_learnt_where_the_text_is_written_otherwise_and_its_likeness_stands_elsewhere():
+    by = frame("x").replace(b'"x"', b'"\\u0078"').replace(b'"m"', b'"x"')
+    decoder = begun()
+    assert decoder.decode(by)[1] == (Text("x"),)
+    assert taught(by).attempt == -1
+
+
+def test_a_provider_whose_frames_are_never_alike_is_not_learnt_from_for_ever():
+    alike, decoder = Alike(), begun()
+    for number in range(40):
+        by = frame(f"t{number}")
+        alike.forget(useful=False)
+        alike.learn(3, by, decoder.decode(by)[1], decoder)
+    assert alike.attempt == -1
+    alike.forget(useful=True)
+    alike.learn(3, frame("x"), (Text("x"),), decoder)
+    assert alike.attempt == 3
