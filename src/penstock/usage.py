@@ -17,6 +17,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     def overwritten_by(self, later: Usage) -> Usage:
         """Field by field the latest value that is known. Reports are cumulative: they replace, they never add."""
+        if later is self:
+            return self
         return Usage(
             input=self.input if later.input is None else later.input,
             output=self.output if later.output is None else later.output,

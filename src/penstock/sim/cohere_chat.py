@@ -165,7 +165,8 @@ class CohereVoice:
     def _frame(self, kind: str, **fields: Any) -> bytes:
         body = _encode({"type": kind, **fields})
         name = b"event: " + kind.encode() + self._eol
-        fill = self._plan.options.pad - len(name) - len(body) - len(b"data: ") - 2 * len(self._eol) - len(b',"pad":""')
+        # The provider does not pad: one chunk is longer than another by its text.
+        fill = self._plan.options.pad - len(name) - len(b'data: ,"pad":""') - 2 * len(self._eol) - 100
         if fill > 0:
             body = body[:-1] + b',"pad":"' + b"x" * fill + b'"}'
         return name + b"data: " + body + self._eol * 2

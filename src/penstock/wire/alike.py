@@ -19,7 +19,7 @@ _PROBE = "\U0001f9ea"
 _RARE = 32
 """Frames that were learnt from and had no like, in a row: from then on nothing is learnt."""
 _PADDING = b'"obfuscation":"'
-"""OpenAI hides the length of a text behind a string of any letters (wire-formats.md §2)."""
+"""OpenAI hides the length of a text behind a string of any letters (wire-formats.md §2), Anthropic behind blanks."""
 _LINE_END = re.compile("[\x85\u2028\u2029]")
 """Wires whose clients break on them mend them."""
 
@@ -28,13 +28,15 @@ class Alike:
     """What the next frame of attempt number ``attempt`` may be like: ``head`` and ``tail`` are its bytes around the
     text. A new one is like nothing."""
 
-    __slots__ = ("_chances", "_padding", "_start", "_stop", "attempt", "choice", "head", "kind", "tail")
+    __slots__ = ("_blank", "_chances", "_padding", "_start", "_stop", "attempt", "choice", "head", "kind", "tail")
 
     def __init__(self) -> None:
         self._chances = _RARE
         self._start = self._stop = 0
         self._padding = b""
-        """What stands between the text and the padding."""
+        """What stands between the text and the padding…"""
+        self._blank = False
+        """…which is blanks, not letters."""
         self.attempt = -1
         self.head = self.tail = b""
         self.kind: type[Text] | type[Reasoning] = Text
@@ -46,7 +48,10 @@ class Alike:
         start = self._start
         if self._padding:
             stop = frame.find(b'"', start + 1) + 1
-            if not frame.startswith(self._padding, stop) or not frame[stop + len(self._padding) : self._stop].isalnum():
+            if not frame.startswith(self._padding, stop):
+                return ""
+            filling = frame[stop + len(self._padding) : self._stop]
+            if filling.strip(b" ") if self._blank else not filling.isalnum():
                 return ""
         else:
             stop = self._stop
@@ -74,13 +79,17 @@ class Alike:
         if at < 0 or frame.find(text, at + 1) >= 0 or not frame.endswith(b"\n"):
             return
         head, padding, tail = frame[:at], b"", frame[at + len(text) :]
-        padded = tail.find(_PADDING)
-        if padded >= 0:
+        blank = False
+        if (padded := tail.find(_PADDING)) >= 0:
             padded += len(_PADDING)
             padding, tail = tail[:padded], tail[tail.find(b'"', padded) :]
-        probe = head + msgspec.json.encode(_PROBE) + padding + (b"0" if padding else b"") + tail
+        elif (padded := tail.find(b"  ")) >= 0:
+            blank = True
+            padding, tail = tail[:padded], tail[padded:].lstrip(b" ")
+        filling = (b"  " if blank else b"0") if padding else b""
+        probe = head + msgspec.json.encode(_PROBE) + padding + filling + tail
         if decoder.decode(probe) == (probe, (type(event)(_PROBE, event.choice),)):
             self.attempt = attempt
-            self.head, self.tail, self._padding = head, tail, padding
+            self.head, self.tail, self._padding, self._blank = head, tail, padding, blank
             self._start, self._stop = len(head), -len(tail)
             self.kind, self.choice = type(event), event.choice

@@ -10,12 +10,12 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.events import ErrorReport, Event, Heartbeat, Malformed, Opaque, Start, UsageReport
+from penstock.events import ErrorReport, Event, Heartbeat, Malformed, Opaque, Start, Text, UsageReport
 from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.gemini_candidate import CandidateReader, OutOfOrder
-from penstock.wire.gemini_chunk import CHUNK, KINDS, Chunk, block_word, compact, read_usage
+from penstock.wire.gemini_chunk import CHUNK, KINDS, TEXT_CHUNK, Chunk, block_word, compact, read_usage
 from penstock.wire.gemini_errors import error_report
 
 _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
@@ -77,6 +77,9 @@ class GeminiDecoder:
             return self._element(frame)
         payload = _usual(frame)
         if payload is not None:
+            said = self._only_text(frame, payload) if self._started else None
+            if said is not None:
+                return frame, said
             try:
                 chunk = CHUNK.decode(payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -149,9 +152,6 @@ class GeminiDecoder:
             if report is not None:
                 self.failed = True
                 return None, (report,)
-        said = self._only_text(chunk)
-        if said is not None:
-            return self._handed_on(frame, data, usual=usual), said
         events: list[Event] = []
         if not self._started and (chunk.response_id or chunk.model_version):
             self._started = True
@@ -178,23 +178,27 @@ class GeminiDecoder:
             client.begun = True
         return self._handed_on(frame, data, usual=usual), tuple(events) if events else _OPAQUE
 
-    def _only_text(self, chunk: Chunk) -> tuple[Event, ...] | None:
-        """The events of a chunk that is one piece of text and perhaps the usage so far, as nearly all are in the middle
-        of an answer; None for the others."""
-        candidates, client = chunk.candidates, self._client
-        if not candidates or len(candidates) > 1 or not self._started or (client is not None and not client.begun):
+    def _only_text(self, frame: bytes, payload: bytes) -> tuple[Event, ...] | None:
+        """The events of a frame that is one piece of text and perhaps the usage so far, as nearly all are in the middle
+        of an answer; None for the others, and for those that do not go on as they are."""
+        client = self._client
+        if client is not None and (client.array or not client.begun):
             return None
-        if chunk.prompt_feedback is not None:
+        try:
+            chunk = TEXT_CHUNK.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        reader = self._candidates.get(candidates[0].index or 0)
-        text = None if reader is None else reader.only_text(candidates[0])
-        if text is None:
+        candidate = chunk.candidates[0]
+        reader = self._candidates.get(candidate.index)
+        text = candidate.content.parts[0].text
+        if reader is None or reader.finish or not text or not (frame.isascii() and text.isascii()):
             return None
         usage = None if chunk.usage_metadata is None else read_usage(chunk.usage_metadata)
         if usage is None:
-            return (text,)
-        self._reported_output = self._reported_output or bool(usage.output)
-        return text, UsageReport(usage)
+            return (Text(text, candidate.index),)
+        if usage.output:
+            self._reported_output = True
+        return Text(text, candidate.index), UsageReport(usage)
 
     def _candidate(self, index: int) -> CandidateReader:
         reader = self._candidates.get(index)

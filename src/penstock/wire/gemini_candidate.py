@@ -63,17 +63,6 @@ class CandidateReader:
         if reason:
             self._finish(reason, said.finish_message or "", events)
 
-    def only_text(self, said: Candidate) -> Text | None:
-        """The event of a chunk's candidate that is one piece of text and nothing else; None for any other."""
-        parts = said.content.parts if said.content is not None else None
-        if not parts or len(parts) > 1 or self.finish or said.finish_reason is not None:
-            return None
-        text = parts[0].text
-        if not text or said.citation_metadata or said.grounding_metadata or parts[0] != Part(text):
-            return None
-        self._plain = self._plain and text.isascii()
-        return Text(text, self._index)
-
     def block(self, reason: str, events: list[Event]) -> None:
         """The prompt was blocked, and with it this candidate."""
         self.finish, self.kind = reason, "content_filter"

@@ -81,6 +81,36 @@ class Chunk(msgspec.Struct, gc=False, rename="camel"):
     error: Any = None
 
 
+class TextPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A part that is text and nothing else."""
+
+    text: str
+
+
+class TextContent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One such part."""
+
+    parts: tuple[TextPart]
+    role: str = ""
+
+
+class TextCandidate(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A candidate that says nothing else."""
+
+    content: TextContent
+    index: int = 0
+
+
+class TextChunk(msgspec.Struct, gc=False, rename="camel"):
+    """A chunk as nearly all are: text, and perhaps the usage so far."""
+
+    candidates: tuple[TextCandidate]
+    usage_metadata: UsageMetadata | None = None
+    prompt_feedback: None = None
+    error: None = None
+
+
+TEXT_CHUNK = msgspec.json.Decoder(TextChunk)
 CHUNK = msgspec.json.Decoder(Chunk)
 
 KINDS: dict[str, FinishKind] = {

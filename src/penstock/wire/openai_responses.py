@@ -16,13 +16,14 @@ from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.openai_errors import error_report
 from penstock.wire.openai_responses_answer import Answer
-from penstock.wire.openai_responses_events import EVENT, Incoming, incoming
+from penstock.wire.openai_responses_events import EVENT, TEXT_DELTA, Incoming, incoming
 from penstock.wire.openai_responses_reader import ResponsesReader
 
 _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
 _OPAQUE: tuple[Event, ...] = (Opaque(),)
 _END: tuple[Event, ...] = (EndMarker(),)
 _TEXT = "response.output_text.delta"
+_TEXT_HEADS = (b"event: response.output_text.delta\n", b'data: {"type":"response.output_text.delta"')
 
 
 class ResponsesDecoder:
@@ -56,18 +57,28 @@ class ResponsesDecoder:
         data = _payload(frame)
         if data is None:
             return self._decode_slowly(frame)
+        if self._reader.at is not None and frame.startswith(_TEXT_HEADS):
+            text = self._more_text(data)
+            if text:
+                return frame, (Text(text),)
         try:
             event = EVENT.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self._decode_slowly(frame)
-        delta, reader = event.delta, self._reader
-        at = event.output_index, event.content_index
-        if delta and event.type == _TEXT and reader.at == at and delta.__class__ is str:
-            # Nearly all frames: the next piece of the text that is being written.
-            reader.count(event)
-            reader.keep(reader.pieces, delta)
-            return frame, (Text(delta),)
         return self._meant(frame, event) if isinstance(event.type, str) else self._decode_slowly(frame)
+
+    def _more_text(self, data: bytes) -> str:
+        """Nearly all frames: the next piece of the text that is being written. Empty for any other."""
+        try:
+            event = TEXT_DELTA.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        delta, reader = event.delta, self._reader
+        if not delta or event.type != _TEXT or reader.at != (event.output_index, event.content_index):
+            return ""
+        reader.answer.next = event.sequence_number + 1
+        reader.keep(reader.pieces, delta)
+        return delta
 
     def _decode_slowly(self, frame: bytes) -> Decoded:
         block = sse.parse(frame)

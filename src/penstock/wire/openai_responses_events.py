@@ -42,6 +42,16 @@ class Incoming(msgspec.Struct, gc=False):
     annotation: msgspec.Raw = _NOTHING
 
 
+class TextDelta(msgspec.Struct, gc=False):
+    """``response.output_text.delta``, as it nearly always comes."""
+
+    type: str
+    sequence_number: int
+    output_index: int
+    content_index: int
+    delta: str
+
+
 class IncomingItem(msgspec.Struct, gc=False):
     """An item of the output."""
 
@@ -71,6 +81,7 @@ class IncomingResponse(msgspec.Struct, gc=False):
     output: msgspec.Raw = _NOTHING
 
 
+TEXT_DELTA = msgspec.json.Decoder(TextDelta)
 EVENT = msgspec.json.Decoder(Incoming)
 _ITEM = msgspec.json.Decoder(IncomingItem)
 _RESPONSE = msgspec.json.Decoder(IncomingResponse)
