@@ -8,7 +8,6 @@ import pytest
 from wire_clients import SPEAKERS, Speaker
 
 from penstock.config.values import Config, Target
-from penstock.testing.client import RawClient
 from penstock.testing.process import ServeProcess, document
 from penstock.testing.rig import Rig, config, until
 from penstock.testing.steps import accept, done, fin, hdr, role, tok, until_closed, usage, words
@@ -62,8 +61,11 @@ async def test_K5_what_is_full_leads_to_the_next_target_and_serves_again_when_it
 @pytest.mark.parametrize("speaker", SPEAKERS.values(), ids=SPEAKERS)
 async def test_K5_every_client_is_told_in_its_own_words(rig: Rig, speaker: Speaker, stream: bool) -> None:
     hanging = await rig.upstream(HANGS)
-    gateway = await rig.gateway(hanging, provider={"max_streams": 1}, **PATIENT)
-    held = await gateway.open()
+    wire = {"/v1beta": "gemini", "/v1/mes": "anthropic-messages", "/api/ch": "ollama-chat", "/v2/chat": "cohere-chat"}
+    own = next((name for path, name in wire.items() if speaker.path.startswith(path)), "openai-chat")
+    gateway = await rig.gateway(hanging, provider={"max_streams": 1}, wire=own, **PATIENT)
+    held = await gateway.connect()
+    await held.post(speaker.path, {"model": "m", "stream": True, **speaker.question})
     await hanging.asked()
     answer = await speaker.ask(gateway, stream)
     told = speaker.told(answer)
@@ -93,9 +95,7 @@ async def test_K5_a_thousand_streams_at_a_provider_that_hangs(rig: Rig, tmp_path
 
         await others()
         memory = process.memory
-        clients: list[RawClient] = []
-        for _ in range(STREAMS):
-            clients.append(await process.open())
+        clients = [await process.open() for _ in range(STREAMS)]
         held = places or STREAMS
         await hanging.asked(held, within=20)
         refused = [await client.answer() for client in clients[held:]]

