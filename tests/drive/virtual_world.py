@@ -33,13 +33,16 @@ class _Timer:
 
 
 class World:
-    """``targets`` serve; a provider hangs, from ``hang`` on until ``heal``: it accepts and says nothing."""
+    """``targets`` serve. A provider in ``hanging`` accepts and says nothing; `behave` may say more."""
 
     def __init__(self, targets: Targets, chance: Callable[[], float] = lambda: 0.5):
         self.clock: VirtualClock[_Timer] = VirtualClock()
         self.targets = targets
         self.balancer = Balancer(targets, chance)
         self.hanging: set[str] = set()
+        self.behave = lambda provider: "hangs" if provider in self.hanging else "answers"
+        """What becomes of the next attempt: it answers, hangs, refuses, cuts, drips, is stale, raises, or breaks
+        when it is closed."""
         self.summaries: list[tuple[float, Summary]] = []
         """With the instants of their acceptance."""
         self.refused = 0
@@ -68,8 +71,8 @@ class World:
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    def ask(self, route: Route, **policies: Any) -> None:
-        """A client asks for a model."""
+    def ask(self, route: Route, leaves: float | None = None, **policies: Any) -> None:
+        """A client asks for a model, and ``leaves`` after so many seconds."""
         now = self.clock.now
         try:
             order = self.balancer.order(route, route.targets, now)
@@ -82,6 +85,8 @@ class World:
         watch = Watch(self.targets, asked.deadlines, names)
         asked = msgspec.structs.replace(asked, route=route.name, ways=tuple(ways), asking=watch)
         stream = _Stream(self, names, now)
+        if leaves is not None:
+            self.call_later(leaves, lambda: stream.on_left() if stream.on_left is not None else None)
         loop = cast(asyncio.AbstractEventLoop, self)
         Driver(Stream(asked, now), stream, stream, stream, self.clock, loop, lambda driver: None, watch).start()
 
@@ -93,10 +98,16 @@ class _Stream:
         self.world = world
         self.names = names
         self.began = began
-        self.on_blocked = self.on_drained = self.on_left = None
+        self.on_blocked: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.on_left: Callable[[], None] | None = None
 
     def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> _Exchange:
-        return _Exchange(self.world, self.names[target].partition("/")[0], listener)
+        provider = self.names[target].partition("/")[0]
+        kind = self.world.behave(provider)
+        if kind == "raises":
+            raise RuntimeError("a fault of the dialer")
+        return _Exchange(self.world, provider, listener, "refuses" if fresh and kind == "stale" else kind)
 
     def head(self, status: int, headers: Headers) -> None:
         """Nobody looks at it."""
@@ -112,24 +123,28 @@ class _Stream:
 
 
 class _Exchange:
-    """It answers after a tenth of a second, unless its provider hangs when it is asked."""
+    """It answers after a tenth of a second, or does otherwise."""
 
-    def __init__(self, world: World, provider: str, listener: Listener):
+    def __init__(self, world: World, provider: str, listener: Listener, kind: str):
         self.world, self.provider, self.listener = world, provider, listener
-        self.closed = False
+        self.kind, self.closed = kind, False
         world.open[provider] = world.open.get(provider, 0) + 1
         world.most[provider] = max(world.most.get(provider, 0), world.open[provider])
+        if kind in ("refuses", "stale"):
+            world.call_later(0.005, self._when_open(lambda: listener.failed(kind, kind == "stale")))
+            return
         world.call_later(0.01, self._when_open(listener.opened))
-        if provider not in world.hanging:
-            world.call_later(0.1, self._when_open(self._answer))
+        if kind != "hangs":
+            world.call_later(0.1, self._when_open(lambda: self._answer(kind)))
 
     def _when_open(self, act: Callable[[], None]) -> Callable[[], None]:
         return lambda: None if self.closed else act()
 
-    def _answer(self) -> None:
+    def _answer(self, kind: str) -> None:
         self.listener.head(200, SSE)
-        self.listener.body(ANSWER)
-        self.listener.ended(True, "")
+        self.listener.body(ANSWER if kind == "answers" else chunk("Hi"))
+        if kind != "drips":
+            self.listener.ended(kind == "answers", "")
 
     def pause(self) -> None:
         """Clients read everything."""
@@ -138,5 +153,8 @@ class _Exchange:
         """Clients read everything."""
 
     def close(self, *, reuse: bool) -> None:
+        assert not self.closed, "closed twice"
         self.closed = True
         self.world.open[self.provider] -= 1
+        if self.kind == "breaks":
+            raise RuntimeError("a fault of the exchange")

@@ -1,10 +1,10 @@
-"""Mutants of the pace that is asked for before the commit (`deadlines.min_rate`)."""
+"""Mutants of the pace that is asked for before the commit (`deadlines.min_rate`), and of providers' places."""
 
 from __future__ import annotations
 
 from mutants import MACHINE, UPSTREAM, Mutant
 
-PLAYS = "stream/test_plays_pace.py"
+PLAYS, PLACES = "stream/test_plays_pace.py", "drive/test_places.py"
 
 PACE = [
     Mutant("what is paid for is paid for twice", "4", MACHINE, "target == self._paid or ", "", PLAYS),
@@ -41,4 +41,14 @@ PACE = [
         "self.last_token + between_tokens",
         PLAYS,
     ),
+    Mutant(
+        "a full provider is asked again",
+        "12",
+        "drive/targets.py",
+        "if not self._targets.loads.room(label, leaving):",
+        "if False:",
+        PLACES,
+    ),
+    Mutant("a place is kept", "12", "drive/loads.py", "        self._bulkhead(target).release()\n", "", PLACES),
+    Mutant("a stream that broke keeps its place", "12", "drive/driver.py", "self._witness.done()", "pass", PLACES),
 ]
