@@ -21,7 +21,11 @@ ROUTES = [
     Route(name="unjudged", targets=(Target("b", "n"), Target("a", "n")), health=False, balance="weighted"),
 ]
 ASKS = st.tuples(
-    st.floats(0, 30), st.sampled_from(ROUTES), st.none() | st.floats(0, 20), st.booleans(), st.integers(0, 2)
+    st.sampled_from([0.0, 0.02, 0.06, 0.3, 15.0]),
+    st.sampled_from(ROUTES),
+    st.none() | st.floats(0, 20),
+    st.booleans(),
+    st.integers(0, 2),
 )
 
 

@@ -47,7 +47,7 @@ PACE = [
         "drive/targets.py",
         "if not self._targets.loads.room(label, leaving):",
         "if False:",
-        PLACES,
+        "drive/test_loads.py",
     ),
     Mutant("a place is kept", "12", "drive/loads.py", "        self._bulkhead(target).release()\n", "", PLACES),
     Mutant("a stream that broke keeps its place", "12", "drive/driver.py", "self._witness.done()", "pass", PLACES),

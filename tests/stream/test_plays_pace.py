@@ -156,6 +156,16 @@ def test_a_sentence_in_a_frame_is_no_drip():
     waiting(paced()).at(1.0).give(UpstreamBytes(0, arguments)).expect(Head(200, ANY), Send(arguments))
 
 
+def test_a_frame_that_is_left_out_while_output_is_held_has_its_stand_in():
+    play = probing().at(1.1).give(UpstreamBytes(0, b"data: {no\n\n" + FIVE))
+    play.expect(Head(200, ANY), Send(containing(chunk("Hi"), b": penstock left out a malformed frame", FIVE)))
+
+
+def test_more_than_may_be_held_is_committed_to():
+    play = waiting(plan(min_rate=MinRate(tokens=1e6), max_frame=300)).at(1.0).give(UpstreamBytes(0, FIVE))
+    play.expect(Head(200, ANY), Send(ANY))
+
+
 def test_when_the_others_fail_the_error_says_most():
     play = probing().wait_until(2.0).expect(Close(0), Open(1, 1))
     answering(play, 1).give(UpstreamEnded(1, clean=False))

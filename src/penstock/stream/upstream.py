@@ -310,11 +310,16 @@ class UpstreamSide:
         self._course.first_token(attempt, now)
 
     def _hold(self, attempt: Attempt, frame: bytes, events: tuple[Event, ...], now: float) -> bool:
-        """Keep a frame from before the first token, within bounds."""
-        if (not events or type(events[0]) is Heartbeat) and attempt.held_size > HELD_HEARTBEATS:
+        """Keep a frame from before the commit, within bounds."""
+        probing = attempt.probing
+        if not probing and (not events or type(events[0]) is Heartbeat) and attempt.held_size > HELD_HEARTBEATS:
             return True
         attempt.hold(frame)
         if attempt.held_size <= self._plan.delivery.max_frame:
+            return True
+        if probing:
+            # So much output is not slow.
+            self.commit(attempt, now)
             return True
         message = "the provider sent more than delivery.max_frame before its first token"
         self._course.failed(attempt, faults.upstream_error(message), now)
@@ -346,6 +351,8 @@ class UpstreamSide:
             stand_in = self._plan.client.skipped()
             if stand_in and attempt.state is Upstream.STREAMING:
                 self._course.put(stand_in)
+            elif stand_in and attempt.probing:
+                attempt.hold(stand_in)
             return True
         if isinstance(event, ErrorReport):
             self._course.failed(attempt, faults.reported(event), now)
