@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from penstock.config.values import Config
+from penstock.drive.loads import Loads
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
@@ -39,7 +40,8 @@ class Gateway:
     def __init__(self, config: Config, writer: LogWriter | None = None):
         self.config = config
         self.streams = Streams()
-        self.targets = Targets()
+        places = {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
+        self.targets = Targets(loads=Loads(places))
         self.writer = writer or LogWriter()
         self._pool: Pool | None = None
         self.metrics = Metrics(
@@ -47,6 +49,7 @@ class Gateway:
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
+            providers=lambda: self.targets.loads.providers,
         )
         self.application = Application(
             config,

@@ -13,6 +13,7 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
     CONNECT_FAILED = "connect_failed"
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
+    TOO_SLOW = "too_slow"
     UPSTREAM_ERROR = "upstream_error"
     UPSTREAM_CUT = "upstream_cut"
     EMPTY = "empty"
@@ -29,6 +30,7 @@ ATTEMPT_FAILURES = frozenset(
     {
         Outcome.CONNECT_FAILED,
         Outcome.FIRST_TOKEN_TIMEOUT,
+        Outcome.TOO_SLOW,
         Outcome.UPSTREAM_ERROR,
         Outcome.UPSTREAM_CUT,
         Outcome.EMPTY,

@@ -50,7 +50,8 @@ class Dialer(Protocol):
 
 
 class Witness(Protocol):
-    """Hears of one stream's attempts as they go, for the health of their targets. Never raises, never waits."""
+    """Hears of one stream's attempts as they go, for the health and load of their targets. Never raises, never
+    waits."""
 
     def dispatched(self, attempt: AttemptSummary, now: float) -> None:
         """An attempt begins."""
@@ -60,6 +61,9 @@ class Witness(Protocol):
 
     def over(self, attempt: AttemptSummary, began: float, now: float) -> None:
         """It was closed."""
+
+    def done(self) -> None:
+        """The stream is over; nothing follows."""
 
 
 class Sink(Protocol):

@@ -223,6 +223,11 @@ CASES = [
     ),
     ("ca", provider("ca: ''"), ':4: providers.openai.ca: found ""; allowed: the path of a PEM file'),
     ("max_idle", provider("max_idle: -1"), 'max_idle: found "-1"; allowed: a whole number from 0 to 10000'),
+    (
+        "max_streams",
+        provider("max_streams: 0"),
+        ':4: providers.openai.max_streams: found "0"; allowed: a whole number from 1 to 1000000',
+    ),
     # routes
     (
         "route null",
@@ -258,6 +263,34 @@ CASES = [
         ":2: routes.gpt-*: a pattern is not understood; allowed",
     ),
     ("target twice", P + "routes: {a: {targets: [openai/x, openai/x]}}", "targets[1]: the same target twice; found"),
+    (
+        "empty rank",
+        P + "routes: {a: {targets: [openai/x, []]}}",
+        ":2: routes.a.targets[1]: a rank needs a target; found a list; allowed: a list of targets of equal rank",
+    ),
+    (
+        "target twice in a rank",
+        P + "routes: {a: {targets: [[openai/x, {target: openai/x, weight: 2}]]}}",
+        "targets[0][1]: the same target twice; found a mapping; allowed: each target once",
+    ),
+    (
+        "weight alone",
+        P + "routes: {a: {targets: [{target: openai/x, weight: 2}]}}",
+        "targets[0]: only targets of equal rank have a weight; found a mapping; allowed: provider/model, or a list",
+    ),
+    (
+        "weight",
+        P + "routes:\n  a:\n    targets:\n    - - {target: openai/x, weight: 0}\n      - openai/y",
+        ':5: routes.a.targets[0][0].weight: found "0"; allowed: a number above 0, such as 3 or 0.5, up to 1000000',
+    ),
+    ("no target in it", P + "routes: {a: {targets: [[{weight: 2}]]}}", "targets[0][0].target: missing; allowed: prov"),
+    (
+        "key of a target",
+        P + "routes: {a: {targets: [[{openai/x: 2}]]}}",
+        "targets[0][0].openai/x: unknown key; allowed: target, weight",
+    ),
+    ("rank in a rank", P + "routes: {a: {targets: [[[openai/x]]]}}", "targets[0][0]: found a list; allowed: provider/"),
+    ("balance", route("balance: fair"), ':5: routes.gpt-4o.balance: found "fair"; allowed: least_loaded or weighted'),
     ("route name", P + "routes: {'': {targets: [openai/x]}}", ':2: routes."": not usable as a model\'s name'),
     # durations
     (
@@ -275,6 +308,26 @@ CASES = [
         "auto",
         route("deadlines: {between_tokens: auto}"),
         f'between_tokens: {LATER}; found "auto"; allowed: {D}, or null',
+    ),
+    (
+        "min_rate",
+        route("deadlines: {min_rate: {window: 1s}}"),
+        ":5: routes.gpt-4o.deadlines.min_rate.tokens_per_second: missing; allowed: a number above 0, such as 5",
+    ),
+    (
+        "min_rate's shape",
+        route("deadlines: {min_rate: 5}"),
+        'deadlines.min_rate: found "5"; allowed: a mapping with tokens_per_second, window',
+    ),
+    (
+        "min_rate's number",
+        route("deadlines: {min_rate: {tokens_per_second: -1}}"),
+        'min_rate.tokens_per_second: found "-1"; allowed: a number above 0',
+    ),
+    (
+        "min_rate's window",
+        route("deadlines: {min_rate: {tokens_per_second: 5, window: null}}"),
+        "min_rate.window: cannot be switched off; found null",
     ),
     (
         "keepalive",

@@ -20,6 +20,7 @@ from penstock.config.variables import escape, expand, hide
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.rate import MinRate
 
 VOCABULARY = st.sampled_from(
     [
@@ -169,13 +170,31 @@ maybe = st.none() | durations.filter(lambda seconds: seconds >= 0.1)
 sizes = st.integers(1024, 64 * 1024**3)
 words = st.sampled_from(["yes", "off", "null", "~", "1:30", "0x1", "<<", "[a]", "*a", "${A}", "$${B}", "- x", "a: b"])
 
+numbers = st.sampled_from([0.001, 0.5, 1.0, 2.0, 33.333, 999_999.125, 1_000_000.0])
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> tuple[Target, ...]:
+    """Ranks of one or more."""
+    models = draw(st.lists(model_text, min_size=1, max_size=4, unique=True))
+    tied = [False, *(draw(st.booleans()) for _ in models[1:])]
+    weights = [draw(numbers) if equal or also else 1.0 for equal, also in zip(tied, [*tied[1:], False], strict=True)]
+    return tuple(Target("openai", *each) for each in zip(models, weights, tied, strict=True))
+
+
 routes = st.builds(
     Route,
     name=(line | words).filter(lambda text: "*" not in text),
-    targets=st.lists(model_text, min_size=1, max_size=3, unique=True).map(
-        lambda models: tuple(Target("openai", model) for model in models)
+    targets=targets(),
+    balance=st.sampled_from(["least_loaded", "weighted"]),
+    deadlines=st.builds(
+        Deadlines,
+        connect=durations,
+        first_token=maybe,
+        between_tokens=maybe,
+        total=maybe,
+        min_rate=st.none() | st.builds(MinRate, tokens=numbers, window=durations),
     ),
-    deadlines=st.builds(Deadlines, connect=durations, first_token=maybe, between_tokens=maybe, total=maybe),
     delivery=st.builds(
         Delivery,
         keepalive=maybe,
@@ -205,6 +224,7 @@ def configs(draw: st.DrawFn) -> Config:
         headers=tuple(headers.items()),
         ca=draw(st.none() | line),
         max_idle=draw(st.integers(0, 10_000)),
+        max_streams=draw(st.none() | st.integers(1, 1_000_000)),
     )
     chosen = draw(st.lists(routes, min_size=1, max_size=3, unique_by=lambda route: route.name))
     models = st.lists(st.sampled_from([route.name for route in chosen]), unique=True, max_size=2).map(tuple)

@@ -12,6 +12,7 @@ from penstock.config.values import Key, Provider, Route, Server, Target, Telemet
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.rate import MinRate
 
 P = "providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1}}\n"
 R = "routes: {gpt-4o: {targets: [openai/gpt-4o]}}\n"
@@ -123,9 +124,50 @@ def test_hedging_that_never_asks_anybody_is_warned_of():
     )
 
 
+def test_targets_of_equal_rank():
+    text = """
+    targets:
+      - [openai/a, {target: "${WHO}/b", weight: 2.5}]
+      - openai/c
+      - [openai/d]
+    """
+    config = load(f"{P}routes:\n  a:{text}", {"WHO": "openai"})
+    assert config.routes[0].targets == (
+        Target("openai", "a"),
+        Target("openai", "b", 2.5, tied=True),
+        Target("openai", "c"),
+        Target("openai", "d"),
+    )
+    assert (config.routes[0].balance, config.warnings) == ("least_loaded", ())
+
+
+def test_balance_without_equals_is_warned_of():
+    text = f"{P}defaults: {{balance: weighted}}\nroutes: {{a: {{targets: [openai/x], balance: least_loaded}}}}"
+    assert load(text, {}).warnings == (
+        "routes.a: balance says nothing: no two targets of the route have the same rank",
+    )
+    text = f"{P}routes: {{a: {{targets: [[openai/x, openai/y]], balance: weighted}}}}"
+    assert (load(text, {}).routes[0].balance, load(text, {}).warnings) == ("weighted", ())
+
+
+def test_min_rate():
+    def rate(policy: str, top: str = "") -> MinRate | None:
+        text = f"{P}{top}routes: {{a: {{targets: [openai/x, openai/y], deadlines: {{{policy}}}}}}}"
+        return load(text, {}).routes[0].deadlines.min_rate
+
+    top = "defaults: {deadlines: {min_rate: {tokens_per_second: 20, window: 2s}}}\n"
+    assert rate("min_rate: {tokens_per_second: 0.5}") == MinRate(tokens=0.5, window=1.0)
+    assert rate("min_rate: {window: 500ms}", top) == MinRate(tokens=20.0, window=0.5)
+    assert rate("total: 1m", top) == MinRate(tokens=20.0, window=2.0)
+    assert rate("min_rate: null", top) is None
+    alone = f"{P}routes: {{a: {{targets: [openai/x], deadlines: {{min_rate: {{tokens_per_second: 5}}}}}}}}"
+    assert load(alone, {}).warnings == ("routes.a: deadlines.min_rate asks nobody: the route has one target",)
+
+
 def test_provider_extras():
     text = (
         "providers: {p: {wire: openai-chat, base_url: 'HTTP://[::1]:8000/v1//', api_key: null, ca: ca.pem, max_idle: 0,"
+        " max_streams: 7,"
         " headers: {x-penstock: on, X-Key: ${K}}}}\nroutes: {a: {targets: [p/x]}}"
     )
     assert load(text, {"K": "v"}).providers == (
@@ -136,6 +178,7 @@ def test_provider_extras():
             headers=(("x-penstock", "on"), ("X-Key", "v")),
             ca="ca.pem",
             max_idle=0,
+            max_streams=7,
         ),
     )
 

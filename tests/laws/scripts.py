@@ -6,6 +6,7 @@ import itertools
 
 from hypothesis import strategies as st
 
+from penstock.policy.rate import MinRate
 from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Input, Shutdown, Stop
 from penstock.stream.plan import Plan
 from penstock.testing import frames
@@ -134,6 +135,9 @@ def clients(draw: st.DrawFn) -> list[tuple[float, Input]]:
     return sorted(happened, key=lambda pair: pair[0])
 
 
+WINDOWS = st.sampled_from([0.05, 0.3, 1.0, 5.0, 31.0])
+
+
 @st.composite
 def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
     """A request and its policies: mostly the defaults, some at their edges."""
@@ -150,6 +154,8 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
         policies["malformed"] = draw(st.sampled_from(["skip", "fail"]))
         policies["done_after_error"] = draw(st.booleans())
         policies["max_frame"] = draw(st.sampled_from([150, 400, 1 << 20]))
+    if draw(st.integers(0, 3)) == 0:
+        policies["min_rate"] = MinRate(tokens=draw(st.sampled_from([1.0, 5.0, 40.0])), window=draw(WINDOWS))
     hedge_after = draw(st.sampled_from([None, None, 0.0, 0.3, 1.0, 4.9, 5.0, 15.0]))
     return plan(
         hedge_after=hedge_after,

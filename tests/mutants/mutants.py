@@ -91,7 +91,7 @@ MUTANTS = [
         "nobody pays for a further attempt",
         "4",
         MACHINE,
-        "if asking is None or asking.may_try(target, now):",
+        "if asking is None or target == self._paid or asking.may_try(target, now):",
         "if True:",
         "stream/test_plays_failover.py",
     ),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.policy.choice import Candidate, least_loaded, weighted
+from penstock.policy.choice import Candidate, by_rank, least_loaded, weighted
 
 CANDIDATES = st.lists(st.builds(Candidate, st.sampled_from([0.1, 1.0, 2.5, 1000.0]), st.integers(0, 4)), max_size=6)
 CHANCE = st.floats(0, 1, exclude_max=True)
@@ -50,3 +50,35 @@ def test_a_target_twice_as_heavy_carries_twice_as_much():
 def test_a_weight_is_above_zero(weight):
     with pytest.raises(ValueError):
         Candidate(weight)
+
+
+RANKED = st.lists(st.tuples(st.booleans(), st.sampled_from([0.5, 1.0, 4.0]), st.integers(0, 3)), max_size=6)
+BALANCE = st.sampled_from(["least_loaded", "weighted"])
+
+
+def in_ranks(drawn):
+    ranks = itertools.accumulate(int(new) for new, _, _ in drawn)
+    return [Candidate(weight, flying, rank) for (_, weight, flying), rank in zip(drawn, ranks, strict=True)]
+
+
+@given(RANKED.map(in_ranks), CHANCE, BALANCE)
+def test_ranks_come_one_after_the_other_and_everyone_has_one_place(candidates, chance, balance):
+    order = by_rank(candidates, chance, balance)
+    assert sorted(order) == list(range(len(candidates)))
+    ranks = [candidates[index].rank for index in order]
+    assert ranks == sorted(ranks)
+
+
+@given(st.lists(st.integers(0, 3), max_size=6), CHANCE)
+def test_within_a_rank_the_least_loaded_goes_first(flying, chance):
+    candidates = [Candidate(1.0, load, rank=3) for load in flying]
+    assert by_rank(candidates, chance, "least_loaded") == least_loaded(candidates, chance)
+    assert by_rank(candidates, chance, "weighted") == weighted(candidates, chance)
+
+
+def test_the_order_of_one_rank_says_nothing_of_the_next():
+    candidates = [Candidate(rank=rank) for rank in (0, 0, 1, 1)]
+    draws = 10_000
+    seen = Counter(by_rank(candidates, (n + 0.5) / draws, "weighted") for n in range(draws))
+    assert len(seen) == 4
+    assert all(count == pytest.approx(draws / 4, rel=0.01) for count in seen.values())

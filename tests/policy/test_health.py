@@ -14,7 +14,7 @@ from penstock.policy.health import Evidence, Health, HealthRules, State, admissi
 
 RULES = HealthRules(consecutive=3, rate=0.5, least=10, window=30.0, ejection=5.0, longest=40.0, probe_interval=5.0)
 HANG = 10.0
-FAULTS = ("connect_failed", "first_token_timeout", "upstream_cut", "empty", "stalled")
+FAULTS = ("connect_failed", "first_token_timeout", "too_slow", "upstream_cut", "empty", "stalled")
 
 
 def ejected(at: float = 0.0, *, answered: bool = False, rules: HealthRules = RULES) -> Health:

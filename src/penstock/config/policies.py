@@ -9,12 +9,14 @@ import msgspec
 from penstock.config.document import Mapping, Sequence
 from penstock.config.reading import NOT_YET, Section
 from penstock.config.units import parse_duration
+from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.rate import MinRate
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream")
-DEADLINES = ("connect", "first_token", "between_tokens", "total")
+KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance")
+DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
     "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
     "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
@@ -33,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True):
     retries: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    balance: Balance = "least_loaded"
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -45,6 +48,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         retries=section.count("retries", base.retries, 0, 10),
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
+        balance=section.choice("balance", base.balance, ("least_loaded", "weighted")),
     )
 
 
@@ -73,6 +77,21 @@ def _deadlines(section: Section, base: Deadlines) -> Deadlines:
         first_token=section.deadline("first_token", base.first_token),
         between_tokens=section.deadline("between_tokens", base.between_tokens, later=("auto",)),
         total=section.deadline("total", base.total),
+        min_rate=_min_rate(section, base.min_rate),
+    )
+
+
+def _min_rate(section: Section, base: MinRate | None) -> MinRate | None:
+    field = section.get("min_rate")
+    if field is None or field.null:
+        return base if field is None else None
+    rate = field.section(("tokens_per_second", "window"))
+    if base is None and rate.require("tokens_per_second", "a number above 0, such as 5") is None:
+        return None
+    known = base or MinRate(tokens=1.0)
+    return MinRate(
+        tokens=rate.number("tokens_per_second", known.tokens, 1_000_000),
+        window=rate.duration("window", known.window),
     )
 
 

@@ -198,6 +198,24 @@ class Section:
         field.fail(allowed=allowed)
         return base
 
+    def limit(self, name: str, base: int | None, most: int) -> int | None:
+        """A whole number from 1 to ``most``, or None for null."""
+        field = self.get(name)
+        if field is None or field.null:
+            return base if field is None else None
+        return self.count(name, base or 1, 1, most)
+
+    def number(self, name: str, base: float, most: int) -> float:
+        """A number above 0 with three decimals at most, up to ``most``."""
+        field = self.get(name)
+        allowed = f"a number above 0, such as 3 or 0.5, up to {most}"
+        if field is None or (text := field.text(allowed)) is None:
+            return base
+        if re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text, re.ASCII) and 0 < float(text) <= most:
+            return float(text)
+        field.fail(allowed=allowed)
+        return base
+
     def size(self, name: str, base: int, least: int = 1024, most: int = 64 * 1024**3) -> int:
         """Bytes."""
         field = self.get(name)

@@ -8,9 +8,10 @@ import yaml
 
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Key, Provider, Route
+from penstock.config.values import Config, Key, Provider, Route, Target
 from penstock.config.variables import escape
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.rate import MinRate
 
 
 def show(config: Config) -> str:
@@ -50,18 +51,19 @@ def _provider(provider: Provider) -> dict[str, Any]:
         shown["headers"] = {name: MASK for name, _ in provider.headers}
     if provider.ca is not None:
         shown["ca"] = escape(provider.ca)
-    return {**shown, "max_idle": provider.max_idle}
+    return {**shown, "max_idle": provider.max_idle, "max_streams": provider.max_streams}
 
 
 def _route(route: Route) -> dict[str, Any]:
     deadlines, delivery = route.deadlines, route.delivery
     shown: dict[str, Any] = {
-        "targets": [escape(f"{target.provider}/{target.model}") for target in route.targets],
+        "targets": _targets(route.targets),
         "deadlines": {
             "connect": format_duration(deadlines.connect),
             "first_token": _deadline(deadlines.first_token),
             "between_tokens": _deadline(deadlines.between_tokens),
             "total": _deadline(deadlines.total),
+            "min_rate": _min_rate(deadlines.min_rate),
         },
         "hedge": _hedge(route.hedge),
         "delivery": {
@@ -78,11 +80,36 @@ def _route(route: Route) -> dict[str, Any]:
             "pin_identity": delivery.pin_identity,
         },
     }
+    shown["balance"] = route.balance
     shown["health"] = route.health
     shown["retries"] = route.retries
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
+
+
+def _targets(targets: tuple[Target, ...]) -> list[Any]:
+    """Each rank as it is written: a target alone, or a list of equals."""
+    ranks: list[list[Any]] = []
+    for target in targets:
+        name = escape(target.name)
+        weighted = {"target": name, "weight": _number(target.weight)}
+        shown = name if target.weight == 1.0 else weighted
+        if target.tied and ranks:
+            ranks[-1].append(shown)
+        else:
+            ranks.append([shown])
+    return [rank[0] if len(rank) == 1 and isinstance(rank[0], str) else rank for rank in ranks]
+
+
+def _number(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def _min_rate(rate: MinRate | None) -> dict[str, Any] | None:
+    if rate is None:
+        return None
+    return {"tokens_per_second": _number(rate.tokens), "window": format_duration(rate.window)}
 
 
 def _key(key: Key) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
@@ -46,6 +47,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with the authorities to trust instead of the system's."""
     max_idle: int = 64
     """Kept-alive connections."""
+    max_streams: int | None = None
+    """Attempts at once, over all routes; None: no limit."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -53,6 +56,15 @@ class Target(msgspec.Struct, frozen=True):
 
     provider: str
     model: str
+    weight: float = 1.0
+    """Its share, relative to the others of its rank."""
+    tied: bool = False
+    """It has the rank of the target before it; otherwise it is tried after that."""
+
+    @property
+    def name(self) -> str:
+        """``provider/model``, as configured."""
+        return f"{self.provider}/{self.model}"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +72,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     targets: tuple[Target, ...]
+    balance: Balance = "least_loaded"
+    """How targets of equal rank share the streams."""
     deadlines: Deadlines = Deadlines()
     delivery: Delivery = Delivery()
     health: bool = True

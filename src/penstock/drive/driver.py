@@ -243,6 +243,8 @@ class Driver:
         self._sink.on_blocked = self._sink.on_drained = self._sink.on_left = None
         self._carriers.clear()
         self._machine.release()
+        if self._witness is not None:
+            self._witness.done()
         self._on_done(self)
 
 

@@ -1,4 +1,5 @@
-"""What a gateway knows of its targets: their health, and their providers' retry budgets, fed by all attempts.
+"""What a gateway knows of its targets: their health and load, their providers' retry budgets and places, fed by all
+attempts.
 
 One `Targets` a gateway. A stream sees them through its `Watch`: it tells of every attempt when it begins, at its first
 token and at its end, without waiting for the end of the stream.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from penstock.drive.loads import Loads, provider_of
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.health import Evidence, Health, HealthRules, State, admission, evidence
 from penstock.policy.retry_budget import RetryBudget, RetryLimits, must_pay
@@ -20,9 +22,15 @@ logger = logging.getLogger("penstock.targets")
 class Targets:
     """Health by target, as it is configured: all models of ``provider/*`` are one. Retry budgets by provider."""
 
-    def __init__(self, rules: HealthRules = HealthRules(), limits: RetryLimits = RetryLimits()):  # noqa: B008 (values)
+    def __init__(
+        self,
+        rules: HealthRules = HealthRules(),  # noqa: B008 (a frozen value)
+        limits: RetryLimits = RetryLimits(),  # noqa: B008 (a frozen value)
+        loads: Loads | None = None,
+    ):
         self.rules = rules
         self.limits = limits
+        self.loads = loads or Loads()
         self._health: dict[str, Health] = {}
         self._budgets: dict[str, RetryBudget] = {}
 
@@ -35,17 +43,19 @@ class Targets:
 
     def budget(self, target: str) -> RetryBudget:
         """That of a target's provider."""
-        provider = target.partition("/")[0]
+        provider = provider_of(target)
         found = self._budgets.get(provider)
         if found is None:
             found = self._budgets[provider] = RetryBudget(self.limits)
         return found
 
-    def order(self, targets: Sequence[str], now: float) -> tuple[int, ...]:
-        """Which of a route's targets to try, and in which order; see `policy.health.admission`."""
-        if len(targets) < 2:
-            return tuple(range(len(targets)))
-        return admission([self.health(target) for target in targets], now).order
+    def order(self, targets: Sequence[str], now: float, *, health: bool = True) -> tuple[int, ...]:
+        """Which of a route's targets to try, and in which order: those whose provider has a place, and of these see
+        `policy.health.admission`. Empty when all are full."""
+        free = [place for place, target in enumerate(targets) if self.loads.room(target)]
+        if len(free) < 2 or not health:
+            return tuple(free)
+        return tuple(free[place] for place in admission([self.health(targets[place]) for place in free], now).order)
 
     def out(self, now: float) -> dict[str, bool]:
         """For the metrics: whether a target is ejected, or half-open and not back yet."""
@@ -59,7 +69,7 @@ class Watch:
     is held against them; what retries cost is paid all the same.
     """
 
-    __slots__ = ("_hang", "_health", "_of", "_targets", "_tried")
+    __slots__ = ("_flying", "_hang", "_health", "_of", "_targets", "_tried")
 
     def __init__(self, known: Targets, deadlines: Deadlines, targets: Sequence[str], *, health: bool = True):
         self._targets = known
@@ -68,22 +78,31 @@ class Watch:
         self._hang = hang(known.rules, deadlines)
         self._tried: set[str] = set()
         """Providers."""
+        self._flying: list[AttemptSummary] = []
+        """Attempts that hold a place."""
 
     def admitted(self, now: float) -> tuple[int, ...]:
         """The numbers of the targets that are worth an attempt, in order."""
-        return self._targets.order(self._of, now) if self._health else tuple(range(len(self._of)))
+        return self._targets.order(self._of, now, health=self._health)
 
     def may_try(self, target: int, now: float) -> bool:
-        """Is a further attempt paid for? See `policy.retry_budget.must_pay`."""
+        """Has a further attempt a place, and is it paid for? See `policy.retry_budget.must_pay`."""
         label = self._of[target]
+        home = provider_of(label)
+        # What has ended gives its place back before the next attempt begins.
+        leaving = sum(one.ended is not None and provider_of(one.label) == home for one in self._flying)
+        if not self._targets.loads.room(label, leaving):
+            return False
         struggling = self._health and self._targets.health(label).struggling(now)
-        if not must_pay(tried=label.partition("/")[0] in self._tried, struggling=struggling):
+        if not must_pay(tried=home in self._tried, struggling=struggling):
             return True
         return self._targets.budget(label).withdraw(now)
 
     def dispatched(self, attempt: AttemptSummary, now: float) -> None:
         """It begins."""
-        self._tried.add(attempt.label.partition("/")[0])
+        self._tried.add(provider_of(attempt.label))
+        if self._targets.loads.begin(attempt.label):
+            self._flying.append(attempt)
         if self._health:
             self._targets.health(attempt.label).dispatched(now)
 
@@ -94,6 +113,7 @@ class Watch:
 
     def over(self, attempt: AttemptSummary, began: float, now: float) -> None:
         """It was closed."""
+        self._give_back(attempt)
         served = attempt.outcome is None and not attempt.lost
         if served:
             self._targets.budget(attempt.label).deposit(now)
@@ -116,6 +136,17 @@ class Watch:
             health.rest(now, attempt.retry_after or 0.0)
         elif said is Evidence.FAULT and health.failed(now, began, attempt.reason, answered=answered):
             logger.warning("target %s is %s", attempt.label, health.explain(now))
+
+    def done(self) -> None:
+        """The stream is over. No place is left taken, whatever became of the attempts."""
+        for attempt in self._flying[:]:
+            self._give_back(attempt)
+
+    def _give_back(self, attempt: AttemptSummary) -> None:
+        held = len(self._flying)
+        self._flying = [one for one in self._flying if one is not attempt]
+        if len(self._flying) < held:
+            self._targets.loads.end(attempt.label)
 
 
 def hang(rules: HealthRules, deadlines: Deadlines) -> float:

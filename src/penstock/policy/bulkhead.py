@@ -20,11 +20,16 @@ class Bulkhead:
         self.most = 0
         """The most that ever were in flight at once."""
         self.refused = 0
+        """Attempts that were not made for want of a place."""
 
     @property
     def full(self) -> bool:
         """Would `acquire` be refused?"""
-        return self.limit is not None and self.in_flight >= self.limit
+        return not self.admits()
+
+    def admits(self, leaving: int = 0) -> bool:
+        """Is there a place, once ``leaving`` of those that are taken are given back?"""
+        return self.limit is None or self.in_flight - leaving < self.limit
 
     def acquire(self) -> bool:
         """Take a place. What was granted must be released exactly once."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal
 
 import msgspec
+
+Balance = Literal["least_loaded", "weighted"]
+"""How targets of equal rank share the streams."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -14,6 +19,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """Its share of the load, relative to the others'; above 0."""
     in_flight: int = 0
     """Attempts under way at it."""
+    rank: int = 0
+    """Lower ranks are tried first."""
 
     def __post_init__(self) -> None:
         if not self.weight > 0.0:
@@ -27,6 +34,33 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def weighted(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
     """The order to try, as indices: each place is drawn from those that are left, in proportion to their weight."""
+    return _drawn(candidates, chance)[0]
+
+
+def least_loaded(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
+    """The order to try, as indices: the fewest attempts in flight per weight first, equals as `weighted` has them."""
+    return _lightest(candidates, weighted(candidates, chance))
+
+
+def by_rank(candidates: Sequence[Candidate], chance: float, balance: Balance) -> tuple[int, ...]:
+    """The order to try, as indices: rank by rank, equals as ``balance`` says. They come in the ranks' order."""
+    order: list[int] = []
+    for _, group in groupby(range(len(candidates)), key=lambda index: candidates[index].rank):
+        indices = list(group)
+        equals = [candidates[index] for index in indices]
+        drawn, chance = _drawn(equals, chance)
+        if balance == "least_loaded":
+            drawn = _lightest(equals, drawn)
+        order += [indices[place] for place in drawn]
+    return tuple(order)
+
+
+def _lightest(candidates: Sequence[Candidate], drawn: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(drawn, key=lambda index: candidates[index].load))
+
+
+def _drawn(candidates: Sequence[Candidate], chance: float) -> tuple[tuple[int, ...], float]:
+    """The order of `weighted`, and a random number that is as good as new."""
     left = list(range(len(candidates)))
     order: list[int] = []
     while left:
@@ -40,9 +74,4 @@ def weighted(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
                 left.remove(index)
                 break
             point -= weight
-    return tuple(order)
-
-
-def least_loaded(candidates: Sequence[Candidate], chance: float) -> tuple[int, ...]:
-    """The order to try, as indices: the fewest attempts in flight per weight first, equals as `weighted` has them."""
-    return tuple(sorted(weighted(candidates, chance), key=lambda index: candidates[index].load))
+    return tuple(order), chance

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.policy.rate import MinRate
+
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """The deadlines of a route (interface.md §3)."""
@@ -16,6 +18,8 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """From one token event to the next; it does not run while the client is blocked."""
     total: float | None = 600.0
     """The whole stream with all its attempts, from the request's acceptance."""
+    min_rate: MinRate | None = None
+    """How fast an attempt's output must begin, where another target could be asked."""
 
     def capped(self, seconds: float | None) -> Deadlines:
         """With a ``total`` that is no longer than what the client itself will wait."""

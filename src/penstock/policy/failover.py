@@ -26,6 +26,7 @@ def decide(*, outcome: Outcome, status: int | None, released: bool, targets_left
     failure                                                   nothing released           token released
     ========================================================  =========================  ==================
     connect_failed, first_token_timeout, upstream_cut, empty  next, else retry, answer   error frame
+    too_slow                                                  next, else retry, answer   error frame
     upstream_error: 5xx, 408, 409, 425, 429, or in a 200      next, else retry, answer   error frame
     upstream_error: any other 4xx (the caller's own)          answer                     –
     stalled, max_duration and all other endings               answer                     error frame
@@ -33,7 +34,8 @@ def decide(*, outcome: Outcome, status: int | None, released: bool, targets_left
 
     ``status`` is the HTTP status of the failure (of an error in a 200: the status that it maps to is not the
     caller's fault to be blamed on, so give None). ``released``: a token event went to the client. ``retries_left``:
-    how often all the targets may be asked once more (``retries``).
+    how often all the targets may be asked once more (``retries``). An attempt is ``too_slow`` only while another
+    target can be asked: without one the stream is committed to it.
     """
     if released:
         return Step.FRAME

@@ -65,6 +65,7 @@ def evidence(
     end of the attempt                                                    evidence
     ====================================================================  ============================
     connect_failed, first_token_timeout, upstream_cut, empty, stalled     fault
+    too_slow                                                              fault
     upstream_error: 5xx, 408, 409, 425, in a 200                          fault
     upstream_error: 429 with retry-after                                  busy: `Health.rest`
     upstream_error: 429 without                                           fault
@@ -91,7 +92,14 @@ def evidence(
 
 
 _FAULTS = frozenset(
-    {Outcome.CONNECT_FAILED, Outcome.FIRST_TOKEN_TIMEOUT, Outcome.UPSTREAM_CUT, Outcome.EMPTY, Outcome.STALLED}
+    {
+        Outcome.CONNECT_FAILED,
+        Outcome.FIRST_TOKEN_TIMEOUT,
+        Outcome.TOO_SLOW,
+        Outcome.UPSTREAM_CUT,
+        Outcome.EMPTY,
+        Outcome.STALLED,
+    }
 )
 _BROKEN_OFF = frozenset({None, Outcome.CLIENT_CLOSED, Outcome.STOPPED, Outcome.MAX_DURATION})
 

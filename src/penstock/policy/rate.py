@@ -68,14 +68,24 @@ class Probe:
             self._pace = Pace.FAST
         return self._pace
 
+    @property
+    def began(self) -> bool:
+        """The window was opened."""
+        return self._since is not None
+
     def deadline(self) -> float | None:
-        """The instant at which the window closes, while that is open."""
-        return None if self._since is None or self._pace is not Pace.PROBING else self._since + self._rate.window
+        """The instant at which the window closes; None before it opens, and of a fast stream."""
+        return None if self._since is None or self._pace is Pace.FAST else self._since + self._rate.window
+
+    def resume(self, stopped: float, now: float) -> None:
+        """Nobody read from ``stopped`` on: that time is not the provider's."""
+        if self._since is not None:
+            self._since += now - max(stopped, self._since)
 
     def pace(self, now: float) -> Pace:
         """What is known at ``now``."""
         closes = self.deadline()
-        if closes is not None and now >= closes:
+        if self._pace is Pace.PROBING and closes is not None and now >= closes:
             self._pace = Pace.SLOW
         return self._pace
 

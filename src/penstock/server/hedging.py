@@ -33,7 +33,7 @@ class Hedging:
                 self._hedges[route.name] = Hedge(route.hedge)
                 if route.hedge.quantile is not None:
                     for target in route.targets:
-                        self._times.setdefault(f"{target.provider}/{target.model}", Quantiles())
+                        self._times.setdefault(target.name, Quantiles())
 
     def planned(self, plan: Plan) -> Plan:
         """The plan with its hedging. To be asked once for a stream: it fills the budget."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -13,6 +14,7 @@ from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
+from penstock.server.balance import Balancer
 from penstock.server.patience import patience
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
@@ -28,6 +30,7 @@ from penstock.wire.translated import Translated
 class _Target(msgspec.Struct, frozen=True):
     """One target of one request."""
 
+    target: Target
     upstream: Upstream
     model: str
     way: Way
@@ -56,8 +59,8 @@ class RequestDialer:
 class Router:
     """The routes and providers of a configuration."""
 
-    def __init__(self, config: Config, health: Targets):
-        self._health = health
+    def __init__(self, config: Config, known: Targets, chance: Callable[[], float] = random.random):
+        self._balancer = Balancer(known, chance)
         self._routes = {route.name: route for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
@@ -103,7 +106,8 @@ class Router:
         pool: Pool,
         now: float,
     ) -> tuple[Plan, RequestDialer]:
-        """What the stream is to be, and the way to its targets. Raises BadRequest when no target can carry it."""
+        """What the stream is to be, and the way to its targets. Raises BadRequest when none of these can carry
+        it, or all are full."""
         deadlines, total_from = _deadlines(route, headers)
         session = wire.session(request, stream)
         view = View(request.include_usage or not request.stream, route.delivery.pin_identity)
@@ -117,8 +121,7 @@ class Router:
                 refusal = refusal or error
         if not targets and refusal is not None:
             raise refusal
-        if route.health:
-            targets = [targets[place] for place in self._health.order([each.way.label for each in targets], now)]
+        targets = [targets[place] for place in self._balancer.order(route, [each.target for each in targets], now)]
         plan = Plan(
             stream=stream,
             route=route.name,
@@ -165,13 +168,13 @@ class Router:
             body(True)
         way = Way(
             name=f"{target.provider}/{model}",
-            label=f"{target.provider}/{target.model}",
+            label=target.name,
             wire=upstream.wire,
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
             ask_usage=dialect_of(upstream.host).takes_stream_options,
         )
-        return _Target(upstream, model, way, body)
+        return _Target(target, upstream, model, way, body)
 
 
 def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import FrameTooLarge
 from penstock.events import ErrorReport
+from penstock.policy.rate import Probe
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Way
@@ -43,11 +44,23 @@ class Attempt:
         self.asked_usage = False
         self.paused = False
         self.last_token = now
+        self.probe: Probe | None = None
+        """Measures its pace until it is committed to, where that is asked for."""
         self.account: AttemptSummary | None = None
         # What it reports. That of the current attempt is the stream's.
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.name_said = self.model_said = ""
+
+    @property
+    def probing(self) -> bool:
+        """It has sent output, which is held until its pace is known."""
+        return self.probe is not None and self.probe.began
+
+    def window_ends(self, between_tokens: float | None) -> float | None:
+        """When it is too slow, while it is probing: at the end of the window, or of a silence that is too long."""
+        ends = None if self.probe is None else self.probe.deadline()
+        return ends if ends is None or between_tokens is None else min(ends, self.last_token + between_tokens)
 
     def move(self, happened: UpstreamStep) -> None:
         """Take a step of the transition table."""

@@ -55,6 +55,12 @@ def first_token_timeout(limit: float | None) -> Failure:
     return _own(Outcome.FIRST_TOKEN_TIMEOUT, message, 504, "timeout_error")
 
 
+def too_slow(pace: str) -> Failure:
+    """Output came, but not fast enough to be committed to."""
+    message = f"the provider was too slow: {pace} (deadlines.min_rate); try again"
+    return _own(Outcome.TOO_SLOW, message, 504, "timeout_error")
+
+
 def stalled(limit: float | None) -> Failure:
     """Output stopped."""
     message = f"the provider sent no token for {_seconds(limit)} (deadlines.between_tokens); the answer is not complete"

@@ -27,9 +27,7 @@ from functools import partial
 
 from penstock.outcome import Outcome
 from penstock.policy import failover
-from penstock.policy.backoff import Backoff
-from penstock.policy.deadlines import first_token_limit
-from penstock.stream import faults, inputs
+from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record, Send
@@ -61,6 +59,8 @@ class Stream:
         """A racer failed in a way that no further target mends."""
         self._retries = plan.retries
         """Rounds that are left."""
+        self._paid: int | None = None
+        """The target that a further attempt is paid for already."""
         self._waits: list[float | None] = []
         """The seconds that the failures of this round asked for."""
         self._again_at: float | None = None
@@ -188,10 +188,13 @@ class Stream:
             if racer.state is Upstream.STREAMING:
                 if limits.between_tokens is not None:
                     timers.append((racer.last_token + limits.between_tokens, self._stalled))
+            elif (ends := racer.window_ends(limits.between_tokens)) is not None:
+                timers.append((ends, partial(self._window_over, racer)))
             elif (limit := self._first_token_limit(racer)) is not None:
                 timers.append((racer.dispatched + limit, partial(self._no_token, racer)))
         after = self._plan.hedge_after
-        if after is not None and self._left and not self._hedged and attempt.state is not Upstream.STREAMING:
+        silent = attempt.state is not Upstream.STREAMING and not attempt.probing
+        if after is not None and self._left and not self._hedged and silent:
             timers.append((attempt.dispatched + after, self._hedge))
         return timers
 
@@ -199,14 +202,19 @@ class Stream:
         self.failed(attempt, faults.connect_timeout(self._plan.deadlines.connect), now)
 
     def _first_token_limit(self, attempt: Attempt) -> float | None:
-        return first_token_limit(self._plan.deadlines, targets_left=self._others(attempt))
-
-    def _others(self, attempt: Attempt) -> int:
-        """How many more could be asked after this attempt: targets, or rounds."""
-        return len(self._plan.ways) - attempt.target - 1 + self._retries
+        return rounds.patience(self._plan, attempt.target, self._retries)
 
     def _no_token(self, attempt: Attempt, now: float) -> None:
         self.failed(attempt, faults.first_token_timeout(self._first_token_limit(attempt)), now)
+
+    def _window_over(self, attempt: Attempt, now: float) -> None:
+        """Too few tokens came in the probe window: the next target; without one, better slow than nothing."""
+        probe = attempt.probe
+        if probe is not None and not attempt.decoder.finished and (self._upstream.rival is not None or self._pay(now)):
+            self.failed(attempt, faults.too_slow(probe.explain()), now)
+        else:
+            self._upstream.commit(attempt, now)
+            self.flush(now)
 
     def _hedge(self, now: float) -> None:
         """The current attempt has no token event yet: the next target beside it, if the budget pays for that."""
@@ -238,6 +246,10 @@ class Stream:
         self.settled(now, reuse=False)
 
     # -- the course, as the provider's side reports it ------------------------------------------------------------
+
+    def elsewhere(self) -> bool:
+        """Could another target still answer: one that races, or one that was not tried?"""
+        return self._upstream.rival is not None or (bool(self._left) and not self._final)
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """The commit: from here on nothing fails in silence."""
@@ -313,21 +325,20 @@ class Stream:
         asking = self._plan.asking
         while self._left:
             target = self._left.pop(0)
-            if asking is None or asking.may_try(target, now):
+            if asking is None or target == self._paid or asking.may_try(target, now):
+                self._paid = None
                 return target
         return None
 
+    def _pay(self, now: float) -> bool:
+        """Is there a next target? What its attempt costs is paid then."""
+        self._paid = None if self._final else self._payable(now)
+        if self._paid is not None:
+            self._left.insert(0, self._paid)
+        return self._paid is not None
+
     def _wait(self, now: float) -> float | None:
-        """Seconds until the next round; None when it would come too late. Who asked to be left alone is, unless
-        another target did not."""
-        waits = [wait for wait in self._waits if wait is not None]
-        total = self._plan.deadlines.total
-        return Backoff().wait(
-            self._plan.retries - self._retries + 1,
-            self._plan.chance,
-            retry_after=min(waits) if waits and len(waits) == len(self._waits) else None,
-            left=None if total is None else self.began + total - now,
-        )
+        return rounds.wait(self._plan, self._retries, self._waits, now - self.began)
 
     def _again(self, now: float) -> None:
         """The next round: from the first target that is worth an attempt now."""

@@ -5,16 +5,18 @@ It reports to the `Course` (the machine), which alone decides what follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, Start, UsageReport
 from penstock.outcome import Outcome
+from penstock.policy.rate import Pace, Probe
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Close, Command, Open, Pause, Resume
+from penstock.stream.course import Course
 from penstock.stream.head import scrubbed
+from penstock.stream.pace import tokens_of
 from penstock.stream.plan import Plan
 from penstock.stream.states import Upstream, UpstreamStep
 from penstock.stream.summary import AttemptSummary, Summary
@@ -28,33 +30,6 @@ LOST = "lost the race"
 """Why an attempt was closed beside which another had its first token event sooner."""
 HELD_HEARTBEATS = 64 * 1024
 """Comments of an attempt that are kept until its first token, in bytes; what is over is left out."""
-
-
-class Course(Protocol):
-    """What the provider's side tells the machine."""
-
-    settling: bool
-    """The answer is whole; only late usage is awaited."""
-
-    @property
-    def put(self) -> Callable[[bytes], None]:
-        """Takes a frame for the client."""
-
-    @property
-    def flush(self) -> Callable[[float], None]:
-        """Told the instant when nothing more comes by this input."""
-
-    def first_token(self, attempt: Attempt, now: float) -> None:
-        """The attempt has its first token event."""
-
-    def failed(self, attempt: Attempt, failure: faults.Failure, now: float, *, reuse: bool = False) -> None:
-        """The attempt has failed."""
-
-    def complete(self, attempt: Attempt, now: float) -> None:
-        """The answer is whole."""
-
-    def settled(self, now: float, *, reuse: bool) -> None:
-        """The provider's body is over after the answer was whole."""
 
 
 class UpstreamSide:
@@ -94,6 +69,7 @@ class UpstreamSide:
         way = plan.ways[target]
         attempt = Attempt(number, target, way, plan.delivery.max_frame, now=now)
         attempt.asked_usage = ask_usage and way.ask_usage
+        attempt.probe = None if plan.deadlines.min_rate is None else Probe(plan.deadlines.min_rate)
         attempt.account = AttemptSummary(target=way.name, label=way.label, started=now - self._began, hedge=hedge)
         attempt.account.round = self.round
         self._account.attempts.append(attempt.account)
@@ -152,6 +128,8 @@ class UpstreamSide:
         """Read on; the silence meanwhile was not the provider's."""
         for attempt in self.racing:
             attempt.dispatched += now - max(blocked_since, attempt.dispatched)
+            if attempt.probe is not None:
+                attempt.probe.resume(blocked_since, now)
             attempt.last_token = now
             if attempt.paused:
                 attempt.paused = False
@@ -321,12 +299,12 @@ class UpstreamSide:
                 self._account.token_events += 1
             elif not self._note(attempt, event) and not self._course.settling:
                 if token and type(event) is EndMarker:
-                    self._token(attempt, now)
+                    self._token(attempt, events, now)
                 return self._turn(attempt, frame, event, now)
         if self._course.settling:
             return True
         if token:
-            self._token(attempt, now)
+            self._token(attempt, events, now)
         if frame is None:
             return True
         if attempt.state is Upstream.STREAMING:
@@ -334,21 +312,39 @@ class UpstreamSide:
             return True
         return self._hold(attempt, frame, events, now)
 
-    def _token(self, attempt: Attempt, now: float) -> None:
+    def _token(self, attempt: Attempt, events: tuple[Event, ...], now: float) -> None:
         """A frame with output."""
-        if attempt.state is Upstream.STREAMING:
+        streaming = attempt.state is Upstream.STREAMING
+        if streaming or attempt.probing:
             self._account.gap(now - attempt.last_token)
-        else:
-            attempt.move(UpstreamStep.TOKEN)
-            self._course.first_token(attempt, now)
+        if not streaming and self._fast(attempt, events, now):
+            self.commit(attempt, now)
         attempt.last_token = now
 
+    def _fast(self, attempt: Attempt, events: tuple[Event, ...], now: float) -> bool:
+        """Is its output to be waited for no longer? Where nobody else could answer, it is fast enough."""
+        if attempt.probe is None or not self._course.elsewhere():
+            return True
+        self._course.epoch += not attempt.probing
+        return attempt.probe.token(now, tokens_of(events)) is Pace.FAST
+
+    def commit(self, attempt: Attempt, now: float) -> None:
+        """Its output goes to the client from here on."""
+        attempt.probe = None
+        attempt.move(UpstreamStep.TOKEN)
+        self._course.first_token(attempt, now)
+
     def _hold(self, attempt: Attempt, frame: bytes, events: tuple[Event, ...], now: float) -> bool:
-        """Keep a frame from before the first token, within bounds."""
-        if (not events or type(events[0]) is Heartbeat) and attempt.held_size > HELD_HEARTBEATS:
+        """Keep a frame from before the commit, within bounds."""
+        probing = attempt.probing
+        if not probing and (not events or type(events[0]) is Heartbeat) and attempt.held_size > HELD_HEARTBEATS:
             return True
         attempt.hold(frame)
         if attempt.held_size <= self._plan.delivery.max_frame:
+            return True
+        if probing:
+            # So much output is not slow.
+            self.commit(attempt, now)
             return True
         message = "the provider sent more than delivery.max_frame before its first token"
         self._course.failed(attempt, faults.upstream_error(message), now)
@@ -380,6 +376,8 @@ class UpstreamSide:
             stand_in = self._plan.client.skipped()
             if stand_in and attempt.state is Upstream.STREAMING:
                 self._course.put(stand_in)
+            elif stand_in and attempt.probing:
+                attempt.hold(stand_in)
             return True
         if isinstance(event, ErrorReport):
             self._course.failed(attempt, faults.reported(event), now)
@@ -390,7 +388,10 @@ class UpstreamSide:
     def _over(self, attempt: Attempt, last: bytes | None, now: float, *, clean: bool, reason: str = "") -> None:
         """The provider's last word: its end marker (``last``), or the end of its body."""
         missing = attempt.decoder.incomplete(clean=clean)
-        began = attempt.state is Upstream.STREAMING
+        if missing is None and attempt.probing:
+            # What is whole is not too slow.
+            self.commit(attempt, now)
+        began = attempt.state is Upstream.STREAMING or attempt.probing
         if not began and (clean or missing is None) and not attempt.decoder.empty_is_right:
             self._course.failed(attempt, faults.empty(), now, reuse=clean and last is None)
         elif missing is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from penstock.policy.bulkhead import Bulkhead
 from penstock.stream.summary import GAP_BOUNDS, Summary
 
 TTFT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
@@ -49,6 +50,7 @@ class Metrics:
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
+        providers: Callable[[], Mapping[str, Bulkhead]] = dict,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
@@ -56,6 +58,7 @@ class Metrics:
         )
         self._log_lines_dropped = log_lines_dropped
         self._ejected = ejected
+        self._providers = providers
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -129,6 +132,15 @@ class Metrics:
         for target, ejected in self._ejected().items():
             targets.add_metric((target,), float(ejected))
         yield targets
+        streams = GaugeMetricFamily("penstock_provider_streams", "Attempts that are under way.", labels=("provider",))
+        full = CounterMetricFamily(
+            "penstock_provider_full", "Attempts not made: the provider had no place.", labels=("provider",)
+        )
+        for provider, bulkhead in self._providers().items():
+            streams.add_metric((provider,), bulkhead.in_flight)
+            full.add_metric((provider,), bulkhead.refused)
+        yield streams
+        yield full
         pause, self.longest_pause = self.longest_pause, 0.0
         yield GaugeMetricFamily(
             "penstock_event_loop_pause_seconds_max",

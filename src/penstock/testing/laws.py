@@ -52,7 +52,8 @@ def law_1_one_done_one_record_and_nothing_after(transcript: Transcript) -> None:
 
 def law_2_every_open_meets_one_close(transcript: Transcript) -> None:
     """Attempts are numbered 0, 1, 2…, each closed once; only an open one is paused and resumed. Two are open only
-    where the plan has hedging, at two targets, and never beside one that has had its first token event."""
+    where the plan has hedging, at two targets, and never beside one that has had its first token event (where a pace
+    is asked for, one of them may be held until its own is known)."""
     paused: dict[int, bool] = {}
     targets: dict[int, int] = {}
     began = {reading.number: reading.began for reading in readings(transcript)}
@@ -73,13 +74,16 @@ def law_2_every_open_meets_one_close(transcript: Transcript) -> None:
                     assert paused[command.attempt] is isinstance(command, Resume), f"{short(command)} twice"
                     paused[command.attempt] = not paused[command.attempt]
         for attempt in paused:
-            first = began[attempt]
+            first = None if transcript.plan.deadlines.min_rate is not None else began[attempt]
             assert first is None or first > number or len(paused) == 1, f"{sorted(paused)} are open after a token"
     assert not transcript.over or not paused, f"{sorted(paused)} were never closed"
 
 
 def law_2_who_loses_a_race_had_no_token(transcript: Transcript) -> None:
-    """An attempt lost only to one whose first token event, or whole answer, came in that very turn."""
+    """An attempt lost only to one whose first token event, or whole answer, came in that very turn. Where a pace is
+    asked for, the first token event decides nothing."""
+    if transcript.plan.deadlines.min_rate is not None:
+        return
     read, accounts = readings(transcript), transcript.account.attempts
     for turn in transcript.turns:
         for command in turn.commands:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from penstock.outcome import Outcome
 from penstock.policy.bulkhead import Bulkhead
-from penstock.policy.choice import Candidate, least_loaded
+from penstock.policy.choice import Candidate, by_rank
 from penstock.policy.health import Evidence, Health, State, admission, evidence
 from penstock.policy.hedge import Hedge, HedgeBudget
 from penstock.policy.quantile import Quantiles
@@ -134,11 +134,11 @@ class _Simulation:
 
     def order(self, now: float) -> list[int]:
         """The targets to try: by rank, the least loaded first, without those that are ejected."""
-        ordered: list[int] = []
-        for rank in sorted({target.rank for target in self.targets}):
-            equals = [index for index, target in enumerate(self.targets) if target.rank == rank]
-            candidates = [Candidate(self.targets[index].weight, self.in_flight[index]) for index in equals]
-            ordered += [equals[place] for place in least_loaded(candidates, self.random.random())]
+        ranked = sorted(range(len(self.targets)), key=lambda index: self.targets[index].rank)
+        candidates = [
+            Candidate(self.targets[index].weight, self.in_flight[index], self.targets[index].rank) for index in ranked
+        ]
+        ordered = [ranked[place] for place in by_rank(candidates, self.random.random(), "least_loaded")]
         admitted = admission([self.health[index] for index in ordered], now)
         return [ordered[place] for place in admitted.order]
 

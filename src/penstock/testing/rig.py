@@ -36,6 +36,7 @@ from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.rate import MinRate
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -65,6 +66,7 @@ def config(
     first_token: float | None = 0.5,
     between_tokens: float | None = 0.5,
     total: float | None = 3.0,
+    min_rate: MinRate | None = None,
     keepalive: float | None = None,
     commit_after: float | None = None,
     buffer: int = 256 * 1024,
@@ -90,7 +92,9 @@ def config(
     route = Route(
         name=MODEL,
         targets=tuple(Target(f"m{number}", "model") for number in range(1, len(urls) + 1)),
-        deadlines=Deadlines(connect=connect, first_token=first_token, between_tokens=between_tokens, total=total),
+        deadlines=Deadlines(
+            connect=connect, first_token=first_token, between_tokens=between_tokens, total=total, min_rate=min_rate
+        ),
         delivery=Delivery(
             keepalive=keepalive,
             commit_after=commit_after,
