@@ -301,8 +301,8 @@ MUTANTS = [
         "the loser of a race goes on",
         "2",
         MACHINE,
-        "        self._won(attempt, now)\n        self.account.first_token",
-        "        self.account.first_token",
+        "        self._won(attempt, now)\n        if self.account.first_token",
+        "        if self.account.first_token",
     ),
     Mutant(
         "an ending closes one racer only",

@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from penstock.config.credentials import CREDENTIALS, KEY, read_credentials
 from penstock.config.reading import MASK, Field, Section
 from penstock.config.values import Provider
+from penstock.wire.prefill import TAKERS, WORDS, Prefill
 from penstock.wire.registry import UPSTREAM_WIRES
 
 WIRES = tuple(UPSTREAM_WIRES)
 """The wires that are built."""
 
-KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle")
+KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "prefill")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_ALLOWED = "letters, digits, dot, dash and underscore"
 
@@ -47,9 +48,26 @@ def _provider(name: str, field: Field) -> Provider | None:
     headers = _headers(section, with_key=signed or any(credentials.get(key) for key in KEY))
     ca = _optional_text(section.get("ca"), "the path of a PEM file")
     max_idle = section.count("max_idle", 64, 0, 10_000)
+    prefill = _prefill(section, wire)
     if wire is None or base_url is None:
         return None
-    return Provider(name=name, wire=wire, base_url=base_url, headers=headers, ca=ca, max_idle=max_idle, **credentials)
+    return Provider(
+        name=name,
+        wire=wire,
+        base_url=base_url,
+        headers=headers,
+        ca=ca,
+        max_idle=max_idle,
+        prefill=prefill,
+        **credentials,
+    )
+
+
+def _prefill(section: Section, wire: str | None) -> Prefill | None:
+    """``auto`` is None: what is known of the provider decides."""
+    words = WORDS if wire is None else TAKERS.get(wire, ("none",))
+    word = section.choice("prefill", "auto", ("auto", *words))
+    return next((known for known in words if known == word), None)
 
 
 def _optional_text(field: Field | None, allowed: str) -> str | None:

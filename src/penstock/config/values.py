@@ -9,6 +9,7 @@ import msgspec
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
+from penstock.wire.prefill import Prefill
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with the authorities to trust instead of the system's."""
     max_idle: int = 64
     """Kept-alive connections."""
+    prefill: Prefill | None = None
+    """How it is given the beginning of an answer; None: by what is known of its wire, host and model."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -68,6 +71,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    mid_stream: Literal["fail", "continue"] = "fail"
+    """What follows a failure after the first token."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ Laws. Each is a property test in tests/laws.
 1.  Exactly one Done, last; exactly one Record; nothing is sent after either.
 2.  Every Open(k) meets exactly one Close(k), on every path. At most two are open, and one once a token event came.
 3.  (resume: with the journal)
-4.  The first token event released is the commit. Before it failure may become failover; after it never silently.
+4.  The first token event released is the commit. Before it failure may become failover; after it never silently,
+    and never anew: a further attempt may at most go on with what the client has (``mid_stream: continue``), once.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
@@ -27,16 +28,18 @@ from functools import partial
 
 from penstock.outcome import Outcome
 from penstock.policy import failover
-from penstock.policy.backoff import Backoff
 from penstock.policy.deadlines import first_token_limit
-from penstock.stream import faults, inputs
+from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record
+from penstock.stream.continuing import Continuing
+from penstock.stream.listening import ListeningSide
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
+from penstock.wire.continued import Beginning
 
 Timer = tuple[float, Callable[[float], None]]
 
@@ -80,11 +83,13 @@ class Stream:
         """The course is run; what is left is late usage, or a client that has not read its end yet."""
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
+        self._continuing = Continuing(plan)
         self._client = ClientSide(plan, self.account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
-        self._upstream = upstream = UpstreamSide(plan, self.account, self._out, self, now)
+        side = UpstreamSide if plan.silences is None else ListeningSide
+        self._upstream = upstream = side(plan, self.account, self._out, self, now)
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
             inputs.UpstreamHead: upstream.on_head,
@@ -171,8 +176,9 @@ class Stream:
             if racer.state is Upstream.OPENING:
                 timers.append((racer.dispatched + limits.connect, partial(self._not_connected, racer)))
             if racer.state is Upstream.STREAMING:
-                if limits.between_tokens is not None:
-                    timers.append((racer.last_token + limits.between_tokens, self._stalled))
+                between = limits.between_tokens if racer.silence is None else racer.silence.seconds
+                if between is not None:
+                    timers.append((racer.last_token + between, self._stalled))
             elif (limit := self._first_token_limit(racer)) is not None:
                 timers.append((racer.dispatched + limit, partial(self._no_token, racer)))
         after = self._plan.hedge_after
@@ -188,6 +194,8 @@ class Stream:
 
     def _others(self, attempt: Attempt) -> int:
         """How many more could be asked after this attempt: targets, or rounds."""
+        if self._continuing.broken is not None:
+            return 0
         return len(self._plan.ways) - attempt.target - 1 + self._retries
 
     def _no_token(self, attempt: Attempt, now: float) -> None:
@@ -211,7 +219,8 @@ class Stream:
             self.complete(attempt, now)
             self.settled(now, reuse=False)
         elif attempt is not None:
-            self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens), now)
+            self._upstream.stalled(attempt, now)
+            self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens, attempt.silence), now)
 
     def _too_long(self, now: float) -> None:
         self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
@@ -228,9 +237,10 @@ class Stream:
         """The commit: from here on nothing fails in silence."""
         self.epoch += 1
         self._won(attempt, now)
-        self.account.first_token = now - self.began
+        if self.account.first_token is None:
+            self.account.first_token = now - self.began
         if attempt.account is not None:
-            attempt.account.first_token = self.account.first_token
+            attempt.account.first_token = now - self.began
         self._client.commit(attempt)
         if self._client.state is Client.BLOCKED:
             self._upstream.pause()
@@ -275,7 +285,10 @@ class Stream:
             released=self._client.released,
             targets_left=len(self._left),
             retries_left=self._retries,
+            continuable=self._continuing.possible(attempt, self._left),
         )
+        goes_on = self._continuing.choose(attempt, self._left, now) if follows is failover.Step.CONTINUE else None
+        speechless = attempt.state is not Upstream.STREAMING
         self._waits.append(faults.retry_after(failure))
         if attempt.account is not None:
             attempt.account.retry_after = self._waits[-1]
@@ -290,8 +303,21 @@ class Stream:
             self.epoch += 1
             self._client.start_over()
             self._again_at = now + wait
+        elif goes_on is not None:
+            self._continue(*goes_on, failure, now)
         else:
-            self._end(failure if follows is failover.Step.FRAME else self._known, now)
+            # What broke off the answer, where nothing came of going on with it.
+            broken = self._continuing.broken if speechless else None
+            self._end(broken or (failure if self._client.released else self._known), now)
+
+    def _continue(self, target: int, beginning: Beginning, failure: faults.Failure, now: float) -> None:
+        """A further attempt goes on with what the client has. There is one, and nobody races it."""
+        self.epoch += 1
+        self._continuing.broken = failure
+        self._left, self._retries, self._hedged = [], 0, True
+        self.account.warnings.append("continued")
+        self._client.flush(now)
+        self._upstream.open(target, now, beginning=beginning)
 
     def _payable(self, now: float) -> int | None:
         """The next target whose provider's budget pays for the attempt."""
@@ -303,16 +329,9 @@ class Stream:
         return None
 
     def _wait(self, now: float) -> float | None:
-        """Seconds until the next round; None when it would come too late. Who asked to be left alone is, unless
-        another target did not."""
-        waits = [wait for wait in self._waits if wait is not None]
-        total = self._plan.deadlines.total
-        return Backoff().wait(
-            self._plan.retries - self._retries + 1,
-            self._plan.chance,
-            retry_after=min(waits) if waits and len(waits) == len(self._waits) else None,
-            left=None if total is None else self.began + total - now,
-        )
+        """Seconds until the next round; None when it would come too late."""
+        number = self._plan.retries - self._retries + 1
+        return rounds.pause(self._plan, number, self._waits, now - self.began)
 
     def _again(self, now: float) -> None:
         """The next round: from the first target that is worth an attempt now."""
@@ -380,7 +399,8 @@ class Stream:
             attempt = self._upstream.attempt
             said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
             self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            self._client.stop(said, self._upstream.name, self._upstream.model, now)
+            shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
+            self._client.stop(said, self._upstream.name, shown, now)
             self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
