@@ -20,6 +20,8 @@ from penstock.config.variables import escape, expand, hide
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.silence import SilenceRules
+from penstock.wire.prefill import WORDS
 
 VOCABULARY = st.sampled_from(
     [
@@ -169,13 +171,20 @@ maybe = st.none() | durations.filter(lambda seconds: seconds >= 0.1)
 sizes = st.integers(1024, 64 * 1024**3)
 words = st.sampled_from(["yes", "off", "null", "~", "1:30", "0x1", "<<", "[a]", "*a", "${A}", "$${B}", "- x", "a: b"])
 
+
+def learnt(bounds: list[float]) -> Deadlines:
+    floor, ceiling = bounds
+    return Deadlines(between_tokens=ceiling, silence=SilenceRules(floor=floor, ceiling=ceiling))
+
+
 routes = st.builds(
     Route,
     name=(line | words).filter(lambda text: "*" not in text),
     targets=st.lists(model_text, min_size=1, max_size=3, unique=True).map(
         lambda models: tuple(Target("openai", model) for model in models)
     ),
-    deadlines=st.builds(Deadlines, connect=durations, first_token=maybe, between_tokens=maybe, total=maybe),
+    deadlines=st.builds(Deadlines, connect=durations, first_token=maybe, between_tokens=maybe, total=maybe)
+    | st.tuples(durations, durations).map(sorted).map(learnt),
     delivery=st.builds(
         Delivery,
         keepalive=maybe,
@@ -186,7 +195,9 @@ routes = st.builds(
         malformed=st.sampled_from(["skip", "fail"]),
         done_after_error=st.booleans(),
         pin_identity=st.booleans(),
+        served_model=st.sampled_from(["show", "hide"]),
     ),
+    mid_stream=st.sampled_from(["fail", "continue"]),
     hedge=st.none()
     | st.builds(HedgeAfter, fixed=durations)
     | st.builds(HedgeAfter, quantile=st.sampled_from([0.5, 0.9, 0.95, 0.999, 0.571])),
@@ -205,6 +216,7 @@ def configs(draw: st.DrawFn) -> Config:
         headers=tuple(headers.items()),
         ca=draw(st.none() | line),
         max_idle=draw(st.integers(0, 10_000)),
+        prefill=draw(st.sampled_from([None, *WORDS])),
     )
     chosen = draw(st.lists(routes, min_size=1, max_size=3, unique_by=lambda route: route.name))
     models = st.lists(st.sampled_from([route.name for route in chosen]), unique=True, max_size=2).map(tuple)

@@ -37,7 +37,6 @@ from penstock.stream.continuing import Continuing
 from penstock.stream.listening import ListeningSide
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
-from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
 from penstock.wire.continued import Beginning
 
@@ -68,15 +67,7 @@ class Stream:
         self._again_at: float | None = None
         """When the next round begins: nobody is asked until then."""
         self._settle_until: float | None = None
-        self.account = Summary(
-            stream=plan.stream,
-            route=plan.route,
-            model=plan.request.model,
-            client_wire=plan.client_wire,
-            streamed=plan.request.stream,
-            attempts=[],
-            warnings=[],
-        )
+        self.account = plan.account()
         self.over = False
         """Done was said."""
         self.settling = False
@@ -164,7 +155,11 @@ class Stream:
             return []
         timers: list[Timer] = self._client.timers(self._slow)
         if self.settling:
-            return timers if self._settle_until is None else [(self._settle_until, self._late), *timers]
+            return (
+                timers
+                if self._settle_until is None
+                else [(self._settle_until, partial(self.settled, reuse=False)), *timers]
+            )
         limits, attempt = self._plan.deadlines, self._upstream.attempt
         if limits.total is not None:
             timers.append((self.began + limits.total, self._too_long))
@@ -227,9 +222,6 @@ class Stream:
 
     def _slow(self, now: float) -> None:
         self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
-
-    def _late(self, now: float) -> None:
-        self.settled(now, reuse=False)
 
     # -- the course, as the provider's side reports it ------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
 from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
+from penstock.stream.summary import Summary
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 from penstock.wire.continued import Beginning
 
@@ -78,3 +79,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """None: every target is worth every attempt."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
+
+    def account(self) -> Summary:
+        """The account of a stream that begins."""
+        return Summary(
+            stream=self.stream,
+            route=self.route,
+            model=self.request.model,
+            client_wire=self.client_wire,
+            streamed=self.request.stream,
+            attempts=[],
+            warnings=[],
+        )
