@@ -284,7 +284,7 @@ CASES = [
     (
         "auto's keys",
         route("deadlines: {between_tokens: {flor: 10s}}"),
-        "between_tokens.flor: unknown key; did you mean floor? allowed: floor, ceiling",
+        'between_tokens.flor: unknown key; did you mean "floor"?; allowed: floor, ceiling',
     ),
     (
         "auto for another",

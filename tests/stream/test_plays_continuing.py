@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from play_endings import the_end
 
@@ -62,7 +63,11 @@ def broken(text: str = "The answer", *, targets: int = 2, **policies: object) ->
 
 def answering(play: Play) -> Play:
     """The second has answered 200."""
-    return play.after(0.2).give(UpstreamOpened(1), UpstreamHead(1, 200, SSE), UpstreamBytes(1, role())).expect()
+    return (
+        play.after(0.2)
+        .give(UpstreamOpened(1), UpstreamHead(1, 200, SSE), UpstreamBytes(1, role(id="c9", created=99)))
+        .expect()
+    )
 
 
 @pytest.mark.parametrize("outcome", BREAKS)
@@ -106,7 +111,11 @@ def test_what_is_more_than_text_does_not_go_on(said):
 
 
 def test_nobody_can():
-    play = streaming(plan(), "The answer").give(UpstreamBytes(0, error()))
+    asked = plan(continues=True)
+    asked = msgspec.structs.replace(
+        asked, ways=tuple(msgspec.structs.replace(way, continues=False) for way in asked.ways)
+    )
+    play = streaming(asked, "The answer").give(UpstreamBytes(0, error()))
     play.expect(Close(0), Send(containing(b"upstream_error")), End(), *the_end(Outcome.UPSTREAM_ERROR))
 
 
