@@ -120,6 +120,10 @@ def test_silence_that_is_learnt():
 def test_what_follows_the_first_token():
     text = f"{P}defaults: {{mid_stream: continue, delivery: {{served_model: hide}}}}\n"
     config = load(f"{text}routes: {{a: {{targets: [openai/x]}}, b: {{targets: [openai/x], mid_stream: fail}}}}", {})
+    assert config.warnings == (
+        "routes.a: mid_stream: continue asks nobody: no target is known to write on from a beginning "
+        "(providers.….prefill)",
+    )
     assert [route.mid_stream for route in config.routes] == ["continue", "fail"]
     assert [route.delivery.served_model for route in config.routes] == ["hide", "hide"]
     assert config.providers[0].prefill is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
-from penstock.wire.prefill import Prefill
+from penstock.wire.prefill import Prefill, prefill_of
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Kept-alive connections."""
     prefill: Prefill | None = None
     """How it is given the beginning of an answer; None: by what is known of its wire, host and model."""
+
+    def given_to(self, model: str) -> Prefill:
+        """How one of its models is given that."""
+        if self.prefill is not None:
+            return self.prefill
+        url = urlsplit(self.base_url)
+        return prefill_of(self.wire, url.hostname or "", url.path, model)
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -181,7 +181,7 @@ class Router:
         if not same:
             # Refused now, before anything is sent, or never.
             body(True)
-        prefill = upstream.prefill(model)
+        prefill = upstream.provider.given_to(model)
         way = Way(
             name=f"{target.provider}/{model}",
             label=f"{target.provider}/{target.model}",

@@ -24,7 +24,6 @@ from penstock.upstream.signing import AwsChain, AwsKeys, Signer
 from penstock.wire import azure
 from penstock.wire.base import UpstreamWire
 from penstock.wire.bedrock_wires import region_of
-from penstock.wire.prefill import Prefill, prefill_of
 from penstock.wire.registry import UPSTREAM_WIRES
 
 _TRACING = frozenset({b"traceparent", b"tracestate", b"baggage", b"x-request-id"})
@@ -48,13 +47,6 @@ class Upstream(msgspec.Struct, frozen=True):
         at = endpoint(provider.base_url, "", provider.ca)
         whole = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
         return msgspec.structs.replace(at, path=whole)
-
-    def prefill(self, model: str) -> Prefill:
-        """How a model of it is given the beginning of an answer."""
-        provider = self.provider
-        if provider.prefill is not None:
-            return provider.prefill
-        return prefill_of(self.wire.name, self.host, urlsplit(provider.base_url).path, model)
 
     def headers(self, request: StreamRequest, client: Headers, *, same_wire: bool) -> Fields:
         """All headers but those of the connection and of the credential; the configured ones win."""

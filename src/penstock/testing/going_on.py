@@ -41,5 +41,7 @@ def text_of(data: bytes) -> str:
     for block in map(parse, SSEFramer().feed(data)):
         body = json.loads(block.data) if block.data and block.data.startswith(b"{") else {}
         for choice in body.get("choices") or ():
-            found += (choice.get("delta") or {}).get("content") or ""
+            content = (choice.get("delta") or {}).get("content") or ""
+            parts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content]
+            found += "".join(part for part in parts if isinstance(part, str))
     return found
