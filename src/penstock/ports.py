@@ -7,6 +7,7 @@ from typing import Protocol
 
 from penstock.stream.inputs import Headers
 from penstock.stream.summary import AttemptSummary, Summary
+from penstock.wire.continued import Prefix
 
 
 class Listener(Protocol):
@@ -44,8 +45,10 @@ class Exchange(Protocol):
 class Dialer(Protocol):
     """Opens exchanges for one stream."""
 
-    def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> Exchange:
-        """Send the stream's request to its target number ``target``."""
+    def open(
+        self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool, behind: Prefix | None = None
+    ) -> Exchange:
+        """Send the stream's request to its target number ``target``; ``behind``: the answer is to go on from there."""
         ...
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from msgspec.structs import astuple
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -27,3 +30,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             cache_write=self.cache_write if later.cache_write is None else later.cache_write,
             cost=self.cost if later.cost is None else later.cost,
         )
+
+    def plus(self, other: Usage) -> Usage:
+        """Both together: those of two attempts. What neither has said is not known."""
+        return Usage(*(_sum(*pair) for pair in zip(astuple(self), astuple(other), strict=True)))
+
+
+def total(one: Usage | None, other: Usage | None) -> Usage | None:
+    """That of two attempts, each as far as it was reported."""
+    return one.plus(other) if one is not None and other is not None else other if one is None else one
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

@@ -2,6 +2,7 @@
 
 import pytest
 
+from penstock.policy.silence import SilenceRules
 from penstock.testing import frames
 from penstock.testing.rig import Rig, until
 from penstock.testing.steps import (
@@ -130,3 +131,21 @@ async def test_B11_an_error_is_an_end_too(rig: Rig) -> None:
     assert answer.error["message"] == "busy"
     assert answer.deltas[-1]["content"] == word(0)
     await upstream.requests[0].closed(within=1.0)
+
+
+# -- B3, B6 -------------------------------------------------------------------------------------------------------
+
+
+@STREAM
+async def test_B3_a_silence_that_is_too_long_for_this_target(rig: Rig, stream: bool) -> None:
+    """The limit is learnt from the first stream; the second is called stalled by it, and the log says why."""
+    steady = [hdr(), role(), tok(30, gap=0.02), fin(), done()]
+    upstream = await rig.upstream(steady, [hdr(), role(), tok(3), until_closed()])
+    rules = SilenceRules(floor=0.05, ceiling=60.0, least=20.0)
+    gateway = await rig.gateway(upstream, silence=rules, total=30.0)
+    assert (await gateway.ask(stream)).text == words(30)
+    await gateway.ask(stream)
+    usual, stalled = [await gateway.record(), await gateway.record()]
+    assert (usual["outcome"], stalled["outcome"]) == ("completed", "stalled")
+    assert "deadlines.between_tokens: auto, in its text: 99.9 % of " in stalled["reason"]
+    assert stalled["attempts"][0]["reason"] == stalled["reason"]

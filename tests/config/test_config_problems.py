@@ -306,8 +306,23 @@ CASES = [
     ("too long", route("deadlines: {total: 9000h}"), 'total: longer than a year; found "9000h"; allowed: '),
     (
         "auto",
-        route("deadlines: {between_tokens: auto}"),
-        f'between_tokens: {LATER}; found "auto"; allowed: {D}, or null',
+        route("deadlines: {between_tokens: automatic}"),
+        f'between_tokens: found "automatic"; allowed: {D}, auto, or null',
+    ),
+    (
+        "auto's bounds",
+        route("deadlines: {between_tokens: {floor: 10s, ceiling: 5s}}"),
+        ":5: routes.gpt-4o.deadlines.between_tokens: floor is above ceiling; allowed: a floor that is no longer than",
+    ),
+    (
+        "auto's keys",
+        route("deadlines: {between_tokens: {flor: 10s}}"),
+        'between_tokens.flor: unknown key; did you mean "floor"?; allowed: floor, ceiling',
+    ),
+    (
+        "auto for another",
+        route("deadlines: {first_token: auto}"),
+        f'first_token: found "auto"; allowed: {D}, or null',
     ),
     (
         "min_rate",
@@ -359,8 +374,8 @@ CASES = [
     ("metadata word", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off'),
     (
         "mid_stream",
-        route("mid_stream: continue"),
-        f':5: routes.gpt-4o.mid_stream: {LATER}; found "continue"; allowed: fail',
+        route("mid_stream: resume"),
+        ':5: routes.gpt-4o.mid_stream: found "resume"; allowed: fail or continue',
     ),
     ("mode", route("delivery: {mode: full}"), f'delivery.mode: {LATER}; found "full"; allowed: passthrough'),
     ("drain", route("delivery: {on_disconnect: drain}"), f'on_disconnect: {LATER}; found "drain"; allowed: cancel'),
@@ -371,8 +386,23 @@ CASES = [
     ),
     (
         "in defaults",
-        P + R + "defaults: {mid_stream: continue}",
-        f':3: defaults.mid_stream: {LATER}; found "continue"; allowed: fail',
+        P + R + "defaults: {metadata: live}",
+        f':3: defaults.metadata: {LATER}; found "live"; allowed: off',
+    ),
+    (
+        "served_model",
+        route("delivery: {served_model: false}"),
+        'delivery.served_model: found "false"; allowed: show or hide',
+    ),
+    (
+        "prefill",
+        "providers: {p: {wire: openai-chat, base_url: 'https://h/v1', prefill: yes}}",
+        ':1: providers.p.prefill: found "yes"; allowed: auto or none or message or prefix or partial or final',
+    ),
+    (
+        "prefill of another wire",
+        "providers: {p: {wire: gemini, base_url: 'https://h', prefill: message}}",
+        ':1: providers.p.prefill: found "message"; allowed: auto or none',
     ),
     ("otlp", P + R + "telemetry: {otlp: 'http://u:p@h'}", f":3: telemetry.otlp: {LATER}; found ***; allowed: null"),
     ("ledger", P + R + "ledger: {}", ":3: ledger.url: missing; allowed: an address such as sqlite:///penstock.db"),

@@ -21,6 +21,8 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import SilenceRules
+from penstock.wire.prefill import WORDS
 
 VOCABULARY = st.sampled_from(
     [
@@ -182,6 +184,11 @@ def targets(draw: st.DrawFn) -> tuple[Target, ...]:
     return tuple(Target("openai", *each) for each in zip(models, weights, tied, strict=True))
 
 
+def learnt(bounds: list[float]) -> Deadlines:
+    floor, ceiling = bounds
+    return Deadlines(between_tokens=ceiling, silence=SilenceRules(floor=floor, ceiling=ceiling))
+
+
 routes = st.builds(
     Route,
     name=(line | words).filter(lambda text: "*" not in text),
@@ -194,7 +201,8 @@ routes = st.builds(
         between_tokens=maybe,
         total=maybe,
         min_rate=st.none() | st.builds(MinRate, tokens=numbers, window=durations),
-    ),
+    )
+    | st.tuples(durations, durations).map(sorted).map(learnt),
     delivery=st.builds(
         Delivery,
         keepalive=maybe,
@@ -205,7 +213,9 @@ routes = st.builds(
         malformed=st.sampled_from(["skip", "fail"]),
         done_after_error=st.booleans(),
         pin_identity=st.booleans(),
+        served_model=st.sampled_from(["show", "hide"]),
     ),
+    mid_stream=st.sampled_from(["fail", "continue"]),
     hedge=st.none()
     | st.builds(HedgeAfter, fixed=durations)
     | st.builds(HedgeAfter, quantile=st.sampled_from([0.5, 0.9, 0.95, 0.999, 0.571])),
@@ -225,6 +235,7 @@ def configs(draw: st.DrawFn) -> Config:
         ca=draw(st.none() | line),
         max_idle=draw(st.integers(0, 10_000)),
         max_streams=draw(st.none() | st.integers(1, 1_000_000)),
+        prefill=draw(st.sampled_from([None, *WORDS])),
     )
     chosen = draw(st.lists(routes, min_size=1, max_size=3, unique_by=lambda route: route.name))
     models = st.lists(st.sampled_from([route.name for route in chosen]), unique=True, max_size=2).map(tuple)

@@ -13,6 +13,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import SilenceRules
 
 P = "providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1}}\n"
 R = "routes: {gpt-4o: {targets: [openai/gpt-4o]}}\n"
@@ -99,6 +100,34 @@ def test_every_policy_key():
         done_after_error=True,
         pin_identity=True,
     )
+
+
+def test_silence_that_is_learnt():
+    def deadlines(between: str, top: str = "") -> Deadlines:
+        routes = f"routes: {{a: {{targets: [openai/x], deadlines: {{{between}}}}}}}"
+        return load(f"{P}{top}{routes}", {"HOW": "auto"}).routes[0].deadlines
+
+    auto = Deadlines(between_tokens=60.0, silence=SilenceRules())
+    assert deadlines("between_tokens: auto") == deadlines("between_tokens: ${HOW}") == auto
+    assert deadlines("between_tokens: {ceiling: 20s}") == Deadlines(
+        between_tokens=20.0, silence=SilenceRules(ceiling=20.0)
+    )
+    above = "defaults: {deadlines: {between_tokens: auto}}\n"
+    assert deadlines("", above) == auto
+    assert deadlines("between_tokens: 30s", above) == Deadlines()
+    assert deadlines("between_tokens: null", above) == Deadlines(between_tokens=None)
+
+
+def test_what_follows_the_first_token():
+    text = f"{P}defaults: {{mid_stream: continue, delivery: {{served_model: hide}}}}\n"
+    config = load(f"{text}routes: {{a: {{targets: [openai/x]}}, b: {{targets: [openai/x], mid_stream: fail}}}}", {})
+    assert config.warnings == (
+        "routes.a: mid_stream: continue asks nobody: no target is known to write on from a beginning "
+        "(providers.….prefill)",
+    )
+    assert [route.mid_stream for route in config.routes] == ["continue", "fail"]
+    assert [route.delivery.served_model for route in config.routes] == ["hide", "hide"]
+    assert config.providers[0].prefill is None
 
 
 def test_hedging():

@@ -112,6 +112,8 @@ class _Stream:
     def head(self, status: int, headers: Headers) -> None:
         """Nobody looks at it."""
 
+    write_chunk = None
+
     def write(self, data: bytes) -> None:
         """Nor at this."""
 

@@ -7,6 +7,7 @@ import itertools
 from hypothesis import strategies as st
 
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import Silence, SilenceRules
 from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Input, Shutdown, Stop
 from penstock.stream.plan import Plan
 from penstock.testing import frames
@@ -89,6 +90,17 @@ def streams(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def plain(draw: st.DrawFn) -> list[bytes]:
+    """The frames of an answer of text, that may break off."""
+    words = draw(
+        st.lists(st.sampled_from(["One ", "two", " two ", "\n", "东京", "three, ", "One two two "]), min_size=1)
+    )
+    parts = [frames.role(), *(frames.chunk(word) for word in words)]
+    said = frames.usage(draw(st.integers(1, 9)), len(words))
+    return parts + draw(st.sampled_from([[], [frames.error()], [said], [frames.finish(), said, frames.DONE]]))
+
+
+@st.composite
 def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """``data`` in pieces: at frame ends, one byte beside them, or anywhere."""
     ends = [place for place in range(1, len(data)) if data[place - 1] in b"\r\n"]
@@ -156,6 +168,9 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
         policies["max_frame"] = draw(st.sampled_from([150, 400, 1 << 20]))
     if draw(st.integers(0, 3)) == 0:
         policies["min_rate"] = MinRate(tokens=draw(st.sampled_from([1.0, 5.0, 40.0])), window=draw(WINDOWS))
+    ceiling = policies.get("between_tokens", 30.0)
+    rules = SilenceRules(floor=0.0, ceiling=ceiling) if isinstance(ceiling, float) else None
+    silences = None if rules is None else tuple(Silence(f"p{number}/m", rules) for number in range(3))
     hedge_after = draw(st.sampled_from([None, None, 0.0, 0.3, 1.0, 4.9, 5.0, 15.0]))
     return plan(
         hedge_after=hedge_after,
@@ -165,5 +180,7 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
         targets=draw(st.integers(1 if hedge_after is None else 2, 3)),
         include_usage=False if stream is None else draw(st.booleans()) and stream,
         ask_usage=draw(st.booleans()),
+        continues=draw(st.booleans()),
+        silences=draw(st.sampled_from([None, silences])),
         **policies,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scripts import attempts, clients, cut, plans, streams
+from scripts import attempts, clients, cut, plain, plans, streams
 
 from penstock.outcome import Outcome
 from penstock.testing.corpus import examples
@@ -71,3 +71,15 @@ def test_a_token_that_was_released_is_never_taken_back(pieces, number):
         broken = fail_at_step(number + 1, steps, fault) or steps
         transcript = run(plan(), [broken, script(chunk("Other") + finish() + DONE)])
         assert not (b"One " in transcript.body and b"Other" in transcript.body)
+
+
+@given(
+    answers=st.lists(plain(), min_size=2, max_size=3),
+    stream=st.booleans(),
+    targets=st.integers(1, 2),
+    client=clients(),
+    clean=st.booleans(),
+)
+def test_every_law_holds_where_an_answer_goes_on(answers, stream, targets, client, clean):
+    asked = plan(stream=stream, targets=targets, continues=True, include_usage=stream)
+    check_laws(run(asked, [script(*pieces, clean=clean) for pieces in answers], client))

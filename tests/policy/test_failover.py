@@ -17,11 +17,11 @@ CELLS = {
 
 
 def table() -> list[list[str]]:
-    """The rows of the docstring's table: failure, nothing released, token released."""
+    """The rows of the docstring's table: failure, nothing released, token released, continuable."""
     lines = [line.strip() for line in (decide.__doc__ or "").splitlines()]
     rules = [number for number, line in enumerate(lines) if line.startswith("===")]
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[rules[1] + 1 : rules[2]]]
-    assert all(len(row) == 3 for row in rows)
+    assert all(len(row) == 4 for row in rows)
     return rows
 
 
@@ -35,8 +35,8 @@ def meant(failure: str) -> list[tuple[Outcome, int | None]]:
     if failure.startswith("upstream_error: any other 4xx"):
         others = [status for status in range(400, 500) if status not in RETRYABLE_STATUS]
         return [(Outcome.UPSTREAM_ERROR, status) for status in others]
-    if failure.startswith("stalled, max_duration and all other"):
-        return [(outcome, None) for outcome in Outcome if outcome not in ATTEMPT_FAILURES]
+    if failure.startswith("max_duration and all other"):
+        return [(outcome, None) for outcome in Outcome if outcome not in {*ATTEMPT_FAILURES, Outcome.STALLED}]
     return [(Outcome(word), None) for word in failure.split(", ")]
 
 
@@ -49,7 +49,7 @@ def test_the_table_speaks_of_every_outcome():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_row_of_the_table_holds(row):
-    failure, nothing_released, token_released = row
+    failure, nothing_released, token_released, continuable = row
     for (outcome, status), left, retries in itertools.product(meant(failure), [0, 1, 5], [0, 2]):
         how_many = {"targets_left": left, "retries_left": retries}
         wanted = CELLS[nothing_released][0 if left else 1 if retries else 2]
@@ -57,3 +57,10 @@ def test_a_row_of_the_table_holds(row):
         if token_released != "–":
             wanted = CELLS[token_released][0]
             assert decide(outcome=outcome, status=status, released=True, **how_many) is wanted
+        goes_on = {"continuable": True, **how_many}
+        wanted = CELLS[nothing_released][0 if left else 1 if retries else 2]
+        wanted = Step.CONTINUE if continuable == "continue" and wanted is Step.ANSWER else wanted
+        assert decide(outcome=outcome, status=status, released=False, **goes_on) is wanted
+        if token_released != "–":
+            wanted = Step.CONTINUE if continuable == "continue" else Step.FRAME
+            assert decide(outcome=outcome, status=status, released=True, **goes_on) is wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
@@ -13,7 +13,7 @@ from penstock.config.problems import ConfigError
 from penstock.config.providers import read_providers
 from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
-from penstock.config.values import Config, Server, Telemetry
+from penstock.config.values import Config, Provider, Route, Server, Telemetry
 
 TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal")
 MINIMAL = (
@@ -58,6 +58,7 @@ def _read(root: Field) -> Config:
         check_open(server.host, _line_of_host(top), report)
     telemetry = _telemetry(top)
     _warn_of_stores(top)
+    _warn_of_endings(routes, providers, report)
     return Config(
         server=server,
         providers=providers,
@@ -118,6 +119,17 @@ def _telemetry(top: Section) -> Telemetry:
         prometheus=section.flag("prometheus", base.prometheus),
         log=section.choice("log", base.log, ("json", "console")),
     )
+
+
+def _warn_of_endings(routes: Iterable[Route], providers: Iterable[Provider], report: Report) -> None:
+    """Of routes whose answers are to go on, and nobody is known who could."""
+    by_name = {provider.name: provider for provider in providers}
+    for route in routes:
+        targets = [(by_name.get(target.provider), target.model) for target in route.targets]
+        nobody = all(provider is not None and provider.given_to(model) == "none" for provider, model in targets)
+        if route.mid_stream == "continue" and nobody:
+            why = "no target is known to write on from a beginning (providers.….prefill)"
+            report.warn(f"routes.{route.name}", f"mid_stream: continue asks nobody: {why}")
 
 
 def _warn_of_stores(top: Section) -> None:

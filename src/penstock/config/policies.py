@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Literal
 
 import msgspec
 
-from penstock.config.document import Mapping, Sequence
+from penstock.config.document import Mapping, Scalar, Sequence
 from penstock.config.reading import NOT_YET, Section
 from penstock.config.units import parse_duration
+from penstock.config.variables import expand
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import SilenceRules
 
 KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance")
 DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
     "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
-    "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
+    "max_frame", "settle", "malformed", "done_after_error", "pin_identity", "served_model",
 )  # fmt: skip
 
+AUTO = "auto"
 HEDGE = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
 _QUANTILE = re.compile(r"[pP]([5-9][0-9](?:\.[0-9])?)", re.ASCII)
 
@@ -36,6 +40,7 @@ class Policy(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     balance: Balance = "least_loaded"
+    mid_stream: Literal["fail", "continue"] = "fail"
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -49,6 +54,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
         balance=section.choice("balance", base.balance, ("least_loaded", "weighted")),
+        mid_stream=section.choice("mid_stream", base.mid_stream, ("fail", "continue")),
     )
 
 
@@ -75,9 +81,9 @@ def _deadlines(section: Section, base: Deadlines) -> Deadlines:
     return Deadlines(
         connect=section.duration("connect", base.connect),
         first_token=section.deadline("first_token", base.first_token),
-        between_tokens=section.deadline("between_tokens", base.between_tokens, later=("auto",)),
         total=section.deadline("total", base.total),
         min_rate=_min_rate(section, base.min_rate),
+        **_between_tokens(section, base),
     )
 
 
@@ -93,6 +99,28 @@ def _min_rate(section: Section, base: MinRate | None) -> MinRate | None:
         tokens=rate.number("tokens_per_second", known.tokens, 1_000_000),
         window=rate.duration("window", known.window),
     )
+
+
+def _between_tokens(section: Section, base: Deadlines) -> dict[str, Any]:
+    """A duration, null, ``auto``, or the bounds of what is learnt."""
+    field = section.get("between_tokens")
+    if field is None:
+        return {"between_tokens": base.between_tokens, "silence": base.silence}
+    node = field.node
+    if isinstance(node, Mapping):
+        bounds, rules = field.section(("floor", "ceiling")), SilenceRules()
+        rules = msgspec.structs.replace(
+            rules,
+            floor=bounds.duration("floor", rules.floor),
+            ceiling=bounds.duration("ceiling", rules.ceiling),
+        )
+        if rules.floor > rules.ceiling:
+            field.fail("floor is above ceiling", found="", allowed="a floor that is no longer than the ceiling")
+    elif isinstance(node, Scalar) and not field.null and expand(node.text, field.report.env).text == AUTO:
+        rules = SilenceRules()
+    else:
+        return {"between_tokens": section.deadline("between_tokens", base.between_tokens, also=f", {AUTO}, or null")}
+    return {"between_tokens": rules.ceiling, "silence": rules}
 
 
 def _delivery(section: Section, base: Delivery) -> Delivery:
@@ -116,6 +144,7 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         malformed=section.choice("malformed", base.malformed, ("skip", "fail")),
         done_after_error=section.flag("done_after_error", base.done_after_error),
         pin_identity=section.flag("pin_identity", base.pin_identity),
+        served_model=section.choice("served_model", base.served_model, ("show", "hide")),
     )
 
 
@@ -136,7 +165,6 @@ def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[st
 def _refuse_unbuilt(section: Section) -> None:
     """Keys of the interface whose silence would be a lie: a stage that does not redact is worse than none."""
     section.choice("metadata", "off", ("off",), later=("final", "live"))
-    section.choice("mid_stream", "fail", ("fail",), later=("continue",))
     if (stages := section.get("stages")) is not None and not stages.null:
         empty = isinstance(stages.node, Sequence | Mapping) and not (
             stages.node.items if isinstance(stages.node, Sequence) else stages.node.entries

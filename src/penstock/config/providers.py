@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from penstock.config.credentials import CREDENTIALS, KEY, read_credentials
 from penstock.config.reading import MASK, Field, Section
 from penstock.config.values import Provider
+from penstock.wire.prefill import TAKERS, WORDS, Prefill
 from penstock.wire.registry import UPSTREAM_WIRES
 
 WIRES = tuple(UPSTREAM_WIRES)
 """The wires that are built."""
 
-KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "max_streams")
+KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "max_streams", "prefill")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_ALLOWED = "letters, digits, dot, dash and underscore"
 
@@ -48,6 +49,7 @@ def _provider(name: str, field: Field) -> Provider | None:
     ca = _optional_text(section.get("ca"), "the path of a PEM file")
     max_idle = section.count("max_idle", 64, 0, 10_000)
     places = section.limit("max_streams", None, 1_000_000)
+    prefill = _prefill(section, wire)
     if wire is None or base_url is None:
         return None
     return Provider(
@@ -58,8 +60,16 @@ def _provider(name: str, field: Field) -> Provider | None:
         ca=ca,
         max_idle=max_idle,
         max_streams=places,
+        prefill=prefill,
         **credentials,
     )
+
+
+def _prefill(section: Section, wire: str | None) -> Prefill | None:
+    """``auto`` is None: what is known of the provider decides."""
+    words = WORDS if wire is None else TAKERS.get(wire, ("none",))
+    word = section.choice("prefill", "auto", ("auto", *words))
+    return next((known for known in words if known == word), None)
 
 
 def _optional_text(field: Field | None, allowed: str) -> str | None:

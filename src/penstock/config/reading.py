@@ -238,17 +238,12 @@ class Section:
             return base
         return base if field is None else self._seconds(field, base, least, "")
 
-    def deadline(
-        self, name: str, base: float | None, least: float = 0.001, later: tuple[str, ...] = ()
-    ) -> float | None:
-        """Seconds, or None for null. The words of ``later`` are refused as not built yet."""
+    def deadline(self, name: str, base: float | None, least: float = 0.001, also: str = ", or null") -> float | None:
+        """Seconds, or None for null. ``also``: what else is allowed, as a problem says it."""
         field = self.get(name)
         if field is None:
             return base
-        if isinstance(field.node, Scalar) and field.node.text in later:
-            field.fail(NOT_YET, allowed=f"{DURATION}, or null")
-            return base
-        return None if field.null else self._seconds(field, 0.0, least, ", or null")
+        return None if field.null else self._seconds(field, 0.0, least, also)
 
     def _seconds(self, field: Field, base: float, least: float, also: str) -> float:
         if (text := field.text(DURATION + also)) is None:

@@ -48,4 +48,5 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         retries=policy.retries,
         tags=policy.tags,
         hedge=policy.hedge,
+        mid_stream=policy.mid_stream,
     )

@@ -10,6 +10,7 @@ from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Key, Provider, Route, Target
 from penstock.config.variables import escape
+from penstock.policy.deadlines import Deadlines
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
 
@@ -51,6 +52,8 @@ def _provider(provider: Provider) -> dict[str, Any]:
         shown["headers"] = {name: MASK for name, _ in provider.headers}
     if provider.ca is not None:
         shown["ca"] = escape(provider.ca)
+    if provider.prefill is not None:
+        shown["prefill"] = provider.prefill
     return {**shown, "max_idle": provider.max_idle, "max_streams": provider.max_streams}
 
 
@@ -61,7 +64,7 @@ def _route(route: Route) -> dict[str, Any]:
         "deadlines": {
             "connect": format_duration(deadlines.connect),
             "first_token": _deadline(deadlines.first_token),
-            "between_tokens": _deadline(deadlines.between_tokens),
+            "between_tokens": _between_tokens(deadlines),
             "total": _deadline(deadlines.total),
             "min_rate": _min_rate(deadlines.min_rate),
         },
@@ -78,9 +81,11 @@ def _route(route: Route) -> dict[str, Any]:
             "malformed": delivery.malformed,
             "done_after_error": delivery.done_after_error,
             "pin_identity": delivery.pin_identity,
+            "served_model": delivery.served_model,
         },
     }
     shown["balance"] = route.balance
+    shown["mid_stream"] = route.mid_stream
     shown["health"] = route.health
     shown["retries"] = route.retries
     if route.tags:
@@ -123,6 +128,13 @@ def _hedge(after: HedgeAfter | None) -> str | None:
     if after is None or after.quantile is None:
         return None if after is None else _deadline(after.fixed)
     return f"p{after.quantile * 100:g}"
+
+
+def _between_tokens(deadlines: Deadlines) -> str | dict[str, str] | None:
+    rules = deadlines.silence
+    if rules is None:
+        return _deadline(deadlines.between_tokens)
+    return {"floor": format_duration(rules.floor), "ceiling": format_duration(rules.ceiling)}
 
 
 def _deadline(seconds: float | None) -> str | None:

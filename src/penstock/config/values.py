@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,6 +11,7 @@ from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
+from penstock.wire.prefill import Prefill, prefill_of
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Kept-alive connections."""
     max_streams: int | None = None
     """Attempts at once, over all routes; None: no limit."""
+    prefill: Prefill | None = None
+    """How it is given the beginning of an answer; None: by what is known of its wire, host and model."""
+
+    def given_to(self, model: str) -> Prefill:
+        """How one of its models is given that."""
+        if self.prefill is not None:
+            return self.prefill
+        url = urlsplit(self.base_url)
+        return prefill_of(self.wire, url.hostname or "", url.path, model)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -82,6 +93,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    mid_stream: Literal["fail", "continue"] = "fail"
+    """What follows a failure after the first token."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -211,7 +211,7 @@ class Driver:
     def _open(self, command: commands.Open) -> None:
         listener = _Listener(self, command.attempt)
         self._exchanges[command.attempt] = self._dialer.open(
-            command.target, listener, fresh=command.fresh, ask_usage=command.ask_usage
+            command.target, listener, fresh=command.fresh, ask_usage=command.ask_usage, behind=command.behind
         )
         if self._witness is not None:
             self._witness.dispatched(self._machine.account.attempts[command.attempt], self._now())

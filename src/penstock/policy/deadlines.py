@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import SilenceRules
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +17,8 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """From the dispatch of an attempt to its first token event. Pings, role deltas and comments do not count."""
     between_tokens: float | None = 30.0
     """From one token event to the next; it does not run while the client is blocked."""
+    silence: SilenceRules | None = None
+    """``between_tokens: auto``: the limit is learnt per target and phase. ``between_tokens`` is its ceiling then."""
     total: float | None = 600.0
     """The whole stream with all its attempts, from the request's acceptance."""
     min_rate: MinRate | None = None

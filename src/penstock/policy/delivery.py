@@ -34,3 +34,5 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Send the wire's end marker after an error frame too, for clients that hang without it."""
     pin_identity: bool = False
     """Rewrite ``id``, ``created`` and ``model`` of every chunk to those of the first (some providers vary them)."""
+    served_model: Literal["show", "hide"] = "show"
+    """Which name the ``model`` of an answer gives: the provider's own, or (``hide``) the one that was asked for."""

@@ -61,16 +61,18 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
     def explain(self, silent: float) -> str:
         """Why a stream that was ``silent`` for so long was called stalled, for the log."""
+        said = f"{self.target} sent no token for {silent:.3g} s in its {self.phase}"
+        return f"{said}, the limit is {self.seconds:.3g} s: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """Where the limit comes from."""
         rules = self.rules
-        said = (
-            f"{self.target} sent no token for {silent:.3g} s in its {self.phase}, the limit is {self.seconds:.3g} s: "
-        )
         if self.learnt is None:
-            known = f"only {self.gaps:.0f} gaps of {rules.least:.0f} are known"
-            return f"{said}the ceiling, for {known}"
+            return f"the ceiling, for only {self.gaps:.0f} gaps of {rules.least:.0f} are known"
         share = f"{rules.quantile * 100:.6g} % of {self.gaps:.0f} gaps were within {self.learnt:.3g} s"
         wanted = f"{share}, times {rules.factor:g} is {self.learnt * rules.factor:.3g} s"
-        return said + (wanted if self.basis == "learnt" else f"{wanted}, held to the {self.basis}")
+        return wanted if self.basis == "learnt" else f"{wanted}, held to the {self.basis}"
 
 
 class Silence:

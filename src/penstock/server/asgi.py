@@ -24,6 +24,7 @@ from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
+from penstock.server.listening import Silences
 from penstock.server.routing import Router
 from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
@@ -69,6 +70,7 @@ class Application:
         self._targets = targets
         self._metrics = metrics
         self._hedging = Hedging(config.routes, recorder, clock)
+        self._silences = Silences()
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
@@ -155,7 +157,7 @@ class Application:
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
         )
-        plan = self._hedging.planned(plan)
+        plan = self._silences.planned(self._hedging.planned(plan))
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)

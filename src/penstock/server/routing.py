@@ -21,9 +21,13 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
 from penstock.upstream.authority import Secrets
 from penstock.upstream.pool import Pool
-from penstock.wire.base import ClientSession, ClientWire, Decoder, View, adopted, clients_of
+from penstock.wire.base import ClientSession, ClientWire, Decoder, UpstreamWire, View, adopted, clients_of
+from penstock.wire.continued import Beginning, Prefix, Remembered, rest_of
 from penstock.wire.conversation import Conversation
 from penstock.wire.dialects import dialect_of
+from penstock.wire.naming import Renamed
+from penstock.wire.openai_responses_client import ResponsesClient
+from penstock.wire.prefill import Prefill, is_plain, with_beginning
 from penstock.wire.translated import Translated
 
 
@@ -36,6 +40,8 @@ class _Target(msgspec.Struct, frozen=True):
     way: Way
     body: Callable[[bool], bytes]
     """The request's body; the argument is whether usage is asked for."""
+    prefill: Prefill
+    """How it is given a beginning."""
 
 
 class RequestDialer:
@@ -47,13 +53,18 @@ class RequestDialer:
         self._targets = targets
         self._headers = headers
 
-    def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> Exchange:
+    def open(
+        self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool, behind: Prefix | None = None
+    ) -> Exchange:
         """Send it."""
         chosen = self._targets[target]
         upstream = chosen.upstream
         headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire)
         at = upstream.endpoint(self._request, chosen.model)
-        return upstream.open(self._pool, at, headers, chosen.body(ask_usage), listener, fresh=fresh)
+        body = chosen.body(ask_usage)
+        if behind is not None:
+            body = with_beginning(body, behind, chosen.prefill)
+        return upstream.open(self._pool, at, headers, body, listener, fresh=fresh)
 
 
 class Router:
@@ -110,13 +121,20 @@ class Router:
         it, or all are full."""
         deadlines, total_from = _deadlines(route, headers)
         session = wire.session(request, stream)
-        view = View(request.include_usage or not request.stream, route.delivery.pin_identity)
+        reading = _Reading(
+            session=session,
+            view=View(request.include_usage or not request.stream, route.delivery.pin_identity),
+            model=request.model if route.delivery.served_model == "hide" else None,
+            continues=route.mid_stream == "continue" and is_plain(wire.name, request),
+        )
+        if reading.model is not None and isinstance(session, ResponsesClient):
+            session.shown_model = reading.model
         translation = _Translation(wire, request)
         targets: list[_Target] = []
         refusal: BadRequest | None = None
         for target in route.targets:
             try:
-                targets.append(self._target(target, wire, request, session, view, translation, headers))
+                targets.append(self._target(target, wire, request, reading, translation, headers))
             except BadRequest as error:
                 refusal = refusal or error
         if not targets and refusal is not None:
@@ -142,8 +160,7 @@ class Router:
         target: Target,
         wire: ClientWire,
         request: StreamRequest,
-        session: ClientSession,
-        view: View,
+        reading: _Reading,
         translation: _Translation,
         headers: Headers,
     ) -> _Target:
@@ -154,9 +171,10 @@ class Router:
         asked = adopted(upstream.wire, request, headers) if same else request
 
         def decoder() -> Decoder:
-            if same:
-                return upstream.wire.decoder(view, session)
-            return Translated(upstream.wire.decoder(View(), None), session.writer())
+            return reading.decoder(upstream.wire, wire.name, same=same)
+
+        def goes_on(beginning: Beginning) -> Decoder:
+            return rest_of(beginning, upstream.wire.decoder(View(), None), reading.session)
 
         def body(ask_usage: bool) -> bytes:
             if same:
@@ -166,6 +184,7 @@ class Router:
         if not same:
             # Refused now, before anything is sent, or never.
             body(True)
+        prefill = upstream.provider.given_to(model)
         way = Way(
             name=f"{target.provider}/{model}",
             label=target.name,
@@ -173,8 +192,10 @@ class Router:
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
             ask_usage=dialect_of(upstream.host).takes_stream_options,
+            goes_on=goes_on,
+            continues=reading.continues and prefill != "none",
         )
-        return _Target(target, upstream, model, way, body)
+        return _Target(target, upstream, model, way, body, prefill)
 
 
 def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:
@@ -182,6 +203,26 @@ def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:
     seconds, name = patience(headers) or (None, "")
     deadlines = route.deadlines.capped(seconds)
     return deadlines, "deadlines.total" if deadlines is route.deadlines else name
+
+
+class _Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How the answers to one request are read. ``model``: the name that the client is to see, if not the provider's
+    own; ``continues``: an answer that breaks off may go on with another attempt."""
+
+    session: ClientSession
+    view: View
+    model: str | None
+    continues: bool
+
+    def decoder(self, wire: UpstreamWire, client: str, *, same: bool) -> Decoder:
+        """A fresh decoder. What goes on needs the provider's own name of an answer: it is replaced behind that."""
+        if same:
+            decoder = wire.decoder(self.view, self.session)
+            if self.model is not None:
+                decoder = Renamed(decoder, client, self.model)
+        else:
+            decoder = Translated(wire.decoder(View(), None), self.session.writer(), self.model)
+        return Remembered(decoder) if self.continues else decoder
 
 
 class _Translation:

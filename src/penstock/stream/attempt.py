@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.errors import FrameTooLarge
 from penstock.events import ErrorReport
 from penstock.policy.rate import Probe
+from penstock.policy.silence import Limit
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Way
@@ -12,6 +13,7 @@ from penstock.stream.states import UPSTREAM, Upstream, UpstreamStep, step
 from penstock.stream.summary import AttemptSummary
 from penstock.usage import Usage
 from penstock.wire.base import Body, Decoder
+from penstock.wire.continued import Beginning
 
 MAX_ERROR_BODY = 1 << 20
 """An error body longer than this is cut: it is for people to read."""
@@ -22,13 +24,17 @@ _GZIP = b"\x1f\x8b"
 class Attempt:
     """The state of one attempt. The machine moves it; nothing here decides."""
 
-    def __init__(self, number: int, target: int, way: Way, limit: int, *, now: float):
+    def __init__(
+        self, number: int, target: int, way: Way, limit: int, *, now: float, beginning: Beginning | None = None
+    ):
         self.number = number
         self.target = target
         self.name = way.name
         self.wire = way.wire
         self.same_wire = way.same_wire
-        self.decoder: Decoder = way.decoder()
+        self.beginning = beginning
+        """Of an answer that it goes on with."""
+        self.decoder: Decoder = way.decoder() if beginning is None else way.goes_on(beginning)
         self.framer = way.wire.framer(limit)
         self.limit = limit
         """Bytes that a frame may have."""
@@ -46,6 +52,8 @@ class Attempt:
         self.last_token = now
         self.probe: Probe | None = None
         """Measures its pace until it is committed to, where that is asked for."""
+        self.silence: Limit | None = None
+        """How long it may be silent, where that is learnt, by what it says."""
         self.account: AttemptSummary | None = None
         # What it reports. That of the current attempt is the stream's.
         self.usage: Usage | None = None

@@ -7,6 +7,7 @@ import msgspec
 from penstock.outcome import Outcome
 from penstock.stream.inputs import Headers
 from penstock.stream.summary import Summary
+from penstock.wire.continued import Prefix
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -15,12 +16,13 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 class Open(Command, frozen=True, gc=False):
     """Start an attempt at the route's target number ``target``. ``fresh``: not on a kept-alive connection;
-    ``ask_usage``: with ``stream_options.include_usage`` in the body."""
+    ``ask_usage``: with ``stream_options.include_usage`` in the body; ``behind``: to go on from there."""
 
     attempt: int
     target: int
     fresh: bool = False
     ask_usage: bool = True
+    behind: Prefix | None = None
 
 
 class Close(Command, frozen=True, gc=False):

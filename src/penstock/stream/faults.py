@@ -12,6 +12,7 @@ from penstock.errors import Fault
 from penstock.events import ErrorReport
 from penstock.outcome import Outcome
 from penstock.policy.failover import RETRYABLE_STATUS
+from penstock.policy.silence import Limit
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.wire import json
@@ -61,9 +62,11 @@ def too_slow(pace: str) -> Failure:
     return _own(Outcome.TOO_SLOW, message, 504, "timeout_error")
 
 
-def stalled(limit: float | None) -> Failure:
-    """Output stopped."""
-    message = f"the provider sent no token for {_seconds(limit)} (deadlines.between_tokens); the answer is not complete"
+def stalled(limit: float | None, learnt: Limit | None = None) -> Failure:
+    """Output stopped. ``learnt``: where the limit comes from, if it was not configured."""
+    silent = _seconds(limit if learnt is None else round(learnt.seconds, 3))
+    why = "" if learnt is None else f": auto, in its {learnt.phase}: {learnt.why}"
+    message = f"the provider sent no token for {silent} (deadlines.between_tokens{why}); the answer is not complete"
     return _own(Outcome.STALLED, message, 504, "timeout_error")
 
 

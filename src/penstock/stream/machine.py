@@ -5,7 +5,8 @@ Laws. Each is a property test in tests/laws.
 1.  Exactly one Done, last; exactly one Record; nothing is sent after either.
 2.  Every Open(k) meets exactly one Close(k), on every path. At most two are open, and one once a token event came.
 3.  (resume: with the journal)
-4.  The first token event released is the commit. Before it failure may become failover; after it never silently.
+4.  The first token event released is the commit. Before it failure may become failover; after it never silently,
+    and never anew: a further attempt may at most go on with what the client has (``mid_stream: continue``), once.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
@@ -31,11 +32,14 @@ from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record, Send
+from penstock.stream.continuing import Continuing
+from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
+from penstock.wire.continued import Beginning
 
 Timer = tuple[float, Callable[[float], None]]
 
@@ -66,26 +70,20 @@ class Stream:
         self._again_at: float | None = None
         """When the next round begins: nobody is asked until then."""
         self._settle_until: float | None = None
-        self._account = Summary(
-            stream=plan.stream,
-            route=plan.route,
-            model=plan.request.model,
-            client_wire=plan.client_wire,
-            streamed=plan.request.stream,
-            attempts=[],
-            warnings=[],
-        )
+        self._account = plan.account()
         self.over = False
         """Done was said."""
         self.settling = False
         """The course is run; what is left is late usage, or a client that has not read its end yet."""
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
+        self._continuing = Continuing(plan)
         self._client = ClientSide(plan, self._account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
-        self._upstream = upstream = UpstreamSide(plan, self._account, self._out, self, now)
+        side = UpstreamSide if plan.silences is None else ListeningSide
+        self._upstream = upstream = side(plan, self._account, self._out, self, now)
         self._path = Path(self._account, upstream, self._client)
         self.pass_on = self._path.pass_on
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
@@ -174,7 +172,11 @@ class Stream:
             return []
         timers: list[Timer] = self._client.timers(self._slow)
         if self.settling:
-            return timers if self._settle_until is None else [(self._settle_until, self._late), *timers]
+            return (
+                timers
+                if self._settle_until is None
+                else [(self._settle_until, partial(self.settled, reuse=False)), *timers]
+            )
         limits, attempt = self._plan.deadlines, self._upstream.attempt
         if limits.total is not None:
             timers.append((self.began + limits.total, self._too_long))
@@ -186,8 +188,9 @@ class Stream:
             if racer.state is Upstream.OPENING:
                 timers.append((racer.dispatched + limits.connect, partial(self._not_connected, racer)))
             if racer.state is Upstream.STREAMING:
-                if limits.between_tokens is not None:
-                    timers.append((racer.last_token + limits.between_tokens, self._stalled))
+                between = limits.between_tokens if racer.silence is None else racer.silence.seconds
+                if between is not None:
+                    timers.append((racer.last_token + between, self._stalled))
             elif (ends := racer.window_ends(limits.between_tokens)) is not None:
                 timers.append((ends, partial(self._window_over, racer)))
             elif (limit := self._first_token_limit(racer)) is not None:
@@ -202,7 +205,9 @@ class Stream:
         self.failed(attempt, faults.connect_timeout(self._plan.deadlines.connect), now)
 
     def _first_token_limit(self, attempt: Attempt) -> float | None:
-        return rounds.patience(self._plan, attempt.target, self._retries)
+        # Behind an answer that has begun nobody else is asked.
+        rounds_left = self._retries if self._continuing.broken is None else None
+        return rounds.patience(self._plan, attempt.target, rounds_left)
 
     def _no_token(self, attempt: Attempt, now: float) -> None:
         self.failed(attempt, faults.first_token_timeout(self._first_token_limit(attempt)), now)
@@ -234,16 +239,14 @@ class Stream:
             self.complete(attempt, now)
             self.settled(now, reuse=False)
         elif attempt is not None:
-            self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens), now)
+            self._upstream.stalled(attempt, now)
+            self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens, attempt.silence), now)
 
     def _too_long(self, now: float) -> None:
         self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
         self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
-
-    def _late(self, now: float) -> None:
-        self.settled(now, reuse=False)
 
     # -- the course, as the provider's side reports it ------------------------------------------------------------
 
@@ -255,9 +258,10 @@ class Stream:
         """The commit: from here on nothing fails in silence."""
         self.epoch += 1
         self._won(attempt, now)
-        self._account.first_token = now - self.began
+        if self._account.first_token is None:
+            self._account.first_token = now - self.began
         if attempt.account is not None:
-            attempt.account.first_token = self._account.first_token
+            attempt.account.first_token = now - self.began
         self._client.commit(attempt)
         if self._client.state is Client.BLOCKED:
             self._upstream.pause()
@@ -302,7 +306,10 @@ class Stream:
             released=self._client.released,
             targets_left=len(self._left),
             retries_left=self._retries,
+            continuable=self._continuing.possible(attempt, self._left),
         )
+        goes_on = self._continuing.choose(attempt, self._left, now) if follows is failover.Step.CONTINUE else None
+        speechless = attempt.state is not Upstream.STREAMING
         self._waits.append(faults.retry_after(failure))
         if attempt.account is not None:
             attempt.account.retry_after = self._waits[-1]
@@ -317,8 +324,21 @@ class Stream:
             self.epoch += 1
             self._client.start_over()
             self._again_at = now + wait
+        elif goes_on is not None:
+            self._continue(*goes_on, failure, now)
         else:
-            self._end(failure if follows is failover.Step.FRAME else self._known, now)
+            # What broke off the answer, where nothing came of going on with it.
+            broken = self._continuing.broken if speechless else None
+            self._end(broken or (failure if self._client.released else self._known), now)
+
+    def _continue(self, target: int, beginning: Beginning, failure: faults.Failure, now: float) -> None:
+        """A further attempt goes on with what the client has. There is one, and nobody races it."""
+        self.epoch += 1
+        self._continuing.broken = failure
+        self._left, self._retries, self._hedged = [], 0, True
+        self._account.warnings.append("continued")
+        self._client.flush(now)
+        self._upstream.open(target, now, beginning=beginning)
 
     def _payable(self, now: float) -> int | None:
         """The next target whose provider's budget pays for the attempt."""
@@ -406,7 +426,8 @@ class Stream:
             attempt = self._upstream.attempt
             said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
             self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            self._client.stop(said, self._upstream.name, self._upstream.model, now)
+            shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
+            self._client.stop(said, self._upstream.name, shown, now)
             self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:

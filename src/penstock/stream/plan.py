@@ -7,11 +7,19 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
+from penstock.stream.summary import Summary
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
+from penstock.wire.continued import Beginning
+
+
+def _stands(beginning: Beginning) -> Decoder:
+    raise BadRequest("this target does not write on from a beginning")
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +36,10 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """A fresh decoder, for each attempt."""
     ask_usage: bool = True
     """The provider takes the question for usage."""
+    goes_on: Callable[[Beginning], Decoder] = _stands
+    """A fresh decoder for an attempt that goes on with an answer. Raises BadRequest where that cannot be taken up."""
+    continues: bool = False
+    """There is such a thing: the target writes on from a beginning."""
 
 
 class Asking(Protocol):
@@ -61,7 +73,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How often all targets are asked once more, while nothing was committed."""
     chance: float = 0.5
     """A random number in [0, 1) for the waits before that."""
+    silences: tuple[Silence, ...] | None = None
+    """What is known of each target's silences, where that decides how long one may last (``between_tokens: auto``)."""
     asking: Asking | None = None
     """None: every target is worth every attempt."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
+
+    def account(self) -> Summary:
+        """The account of a stream that begins."""
+        return Summary(
+            stream=self.stream,
+            route=self.route,
+            model=self.request.model,
+            client_wire=self.client_wire,
+            streamed=self.request.stream,
+            attempts=[],
+            warnings=[],
+        )

@@ -9,9 +9,11 @@ from penstock.policy.deadlines import first_token_limit
 from penstock.stream.plan import Plan
 
 
-def patience(plan: Plan, target: int, rounds_left: int) -> float | None:
-    """Seconds to the first token event of an attempt at that target; None: as long as it takes."""
-    return first_token_limit(plan.deadlines, targets_left=len(plan.ways) - target - 1 + rounds_left)
+def patience(plan: Plan, target: int, rounds_left: int | None) -> float | None:
+    """Seconds to the first token event of an attempt at that target; None: as long as it takes. ``rounds_left`` is None
+    where nobody else will be asked."""
+    others = 0 if rounds_left is None else len(plan.ways) - target - 1 + rounds_left
+    return first_token_limit(plan.deadlines, targets_left=others)
 
 
 def wait(plan: Plan, rounds_left: int, asked: Sequence[float | None], spent: float) -> float | None:

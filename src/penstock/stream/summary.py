@@ -34,6 +34,10 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     """It says nothing of its target: the kept-alive connection that it was sent on was dead already."""
     hedge: bool = False
     lost: bool = False
+    continues: bool = False
+    """It was to go on with the answer that the one before it had begun."""
+    usage: Usage | None = None
+    """What it reported itself."""
 
 
 class Summary(msgspec.Struct, kw_only=True):

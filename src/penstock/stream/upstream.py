@@ -20,9 +20,10 @@ from penstock.stream.pace import tokens_of
 from penstock.stream.plan import Plan
 from penstock.stream.states import Upstream, UpstreamStep
 from penstock.stream.summary import AttemptSummary, Summary
-from penstock.usage import Usage
+from penstock.usage import Usage, total
 from penstock.wire.alike import Alike
 from penstock.wire.base import Body, error_of
+from penstock.wire.continued import Beginning
 
 LARGEST_READ = 1 << 20
 """What is read from a socket at once is smaller, and so a frame that came whole in one piece."""
@@ -62,28 +63,40 @@ class UpstreamSide:
         return tuple(attempt for attempt in (self.attempt, self.rival) if attempt is not None)
 
     def open(
-        self, target: int, now: float, *, fresh: bool = False, ask_usage: bool = True, hedge: bool = False
+        self,
+        target: int,
+        now: float,
+        *,
+        fresh: bool = False,
+        ask_usage: bool = True,
+        hedge: bool = False,
+        beginning: Beginning | None = None,
     ) -> None:
-        """Start an attempt, beside the current one if there is one."""
+        """Start an attempt, beside the current one if there is one; or one that goes on behind ``beginning``."""
         plan, number = self._plan, len(self._account.attempts)
         way = plan.ways[target]
-        attempt = Attempt(number, target, way, plan.delivery.max_frame, now=now)
+        attempt = Attempt(number, target, way, plan.delivery.max_frame, now=now, beginning=beginning)
         attempt.asked_usage = ask_usage and way.ask_usage
         attempt.probe = None if plan.deadlines.min_rate is None else Probe(plan.deadlines.min_rate)
         attempt.account = AttemptSummary(target=way.name, label=way.label, started=now - self._began, hedge=hedge)
         attempt.account.round = self.round
+        attempt.account.continues = beginning is not None
         self._account.attempts.append(attempt.account)
         if self.attempt is None:
             self._promote(attempt)
         else:
             self.rival = attempt
-        self._out.append(Open(number, target, fresh, attempt.asked_usage))
+        behind = None if beginning is None else beginning.prefix
+        self._out.append(Open(number, target, fresh, attempt.asked_usage, behind))
 
     def _promote(self, attempt: Attempt) -> None:
         """It is the current one now; what another reported is not what this one reports."""
         self.attempt = attempt
         self._account.usage, self._account.finish = attempt.usage, attempt.finish
-        self.name, self.model = attempt.name_said, attempt.model_said
+        if attempt.beginning is None:
+            self.name, self.model = attempt.name_said, attempt.model_said
+        else:
+            self._account.usage = total(attempt.beginning.usage, attempt.usage)
 
     def win(self, attempt: Attempt, now: float) -> Attempt | None:
         """The race is over: the attempt serves the client, and the other, which is returned, is closed at once."""
@@ -115,7 +128,11 @@ class UpstreamSide:
             attempt.account.outcome = outcome
             attempt.account.reason = reason
             attempt.account.ended = now - self._began
+            attempt.account.usage = attempt.usage
         self._out.append(Close(attempt.number, reuse))
+
+    def stalled(self, attempt: Attempt, now: float) -> None:
+        """Its silence has lasted too long."""
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -250,7 +267,7 @@ class UpstreamSide:
     def _again(self, attempt: Attempt, now: float, *, fresh: bool = False, ask_usage: bool) -> None:
         """The same target once more."""
         hedge = attempt.account is not None and attempt.account.hedge
-        self.open(attempt.target, now, fresh=fresh, ask_usage=ask_usage, hedge=hedge)
+        self.open(attempt.target, now, fresh=fresh, ask_usage=ask_usage, hedge=hedge, beginning=attempt.beginning)
 
     def _http_error(self, attempt: Attempt, now: float, *, reuse: bool) -> None:
         rejected = attempt.status in (400, 422) and b"stream_options" in attempt.collected

@@ -145,6 +145,8 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
                 "status": attempt.status,
                 "outcome": attempt.outcome,
                 "reason": attempt.reason or None,
+                "continues": attempt.continues,
+                "usage": None if attempt.usage is None else msgspec.to_builtins(attempt.usage),
                 "started_ms": _milliseconds(attempt.started),
                 "first_token_ms": _milliseconds(attempt.first_token),
                 "ended_ms": _milliseconds(attempt.ended),

@@ -62,6 +62,7 @@ class Metrics:
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
+        self._continuations: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
@@ -83,6 +84,8 @@ class Metrics:
             self._attempts[attempt.label, "lost" if attempt.lost else attempt.outcome or outcome] += 1
         if summary.hedge is not None:
             self._hedges[summary.route, "true" if summary.hedge else "false"] += 1
+        if any(attempt.continues for attempt in summary.attempts):
+            self._continuations[summary.route, outcome] += 1
         if summary.first_token is not None:
             self._ttft[summary.route, target].observe(summary.first_token)
         if summary.gap_sum or any(summary.gaps):
@@ -109,6 +112,8 @@ class Metrics:
         yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
         hedges = "Second attempts that were started beside the first, by whether they won."
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
+        gone_on = "Streams that went on with another attempt after their first token, by how they ended."
+        yield _counter("penstock_continuations", gone_on, ("route", "outcome"), self._continuations)
         yield _counter(
             "penstock_requests_refused", "Requests that did not start a stream.", ("reason",), self._requests
         )

@@ -17,9 +17,11 @@ from penstock.stream.attempt import MAX_ERROR_BODY
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.summary import Summary
 from penstock.testing import frames
+from penstock.testing.going_on import law_4_an_answer_goes_on_from_what_the_client_has
 from penstock.testing.reading import readings, serving
 from penstock.testing.silence import law_9_silence_is_blamed_on_a_side
 from penstock.testing.transcript import Expired, Started, Transcript, short
+from penstock.usage import total
 from penstock.wire import json
 
 UNTOLD = frozenset({Outcome.CLIENT_CLOSED, Outcome.SLOW_CLIENT})
@@ -96,12 +98,13 @@ def law_2_who_loses_a_race_had_no_token(transcript: Transcript) -> None:
 
 
 def law_4_after_the_first_token_nothing_fails_silently(transcript: Transcript) -> None:
-    """No attempt is opened once a token of another was released; a failure after that is told in the stream."""
+    """No attempt is opened once a token of another was released, but one that goes on with what the client has; a
+    failure after that is told in the stream."""
     streamed, committed = transcript.plan.request.stream, False
     said = iter(transcript.turns)
     tokens = {reading.number: reading.tokens for reading in readings(transcript)}
     for turn in said:
-        opened = [command for command in turn.commands if isinstance(command, Open)]
+        opened = [command for command in turn.commands if isinstance(command, Open) and command.behind is None]
         assert not (committed and opened), f"{short(opened[:1])} after a token had been released"
         cause = turn.cause
         if streamed and isinstance(cause, inputs.UpstreamBytes) and turn.at in tokens.get(cause.attempt, ()):
@@ -127,7 +130,8 @@ def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> Non
     assert account.malformed == sum(reading.malformed for reading in read), "malformed"
     served = serving(transcript, read)
     if served is not None:
-        assert account.usage == served.usage, f"usage {account.usage}, reported {served.usage}"
+        reported = served.usage if served.behind is None else total(served.behind.usage, served.usage)
+        assert account.usage == reported, f"usage {account.usage}, reported {reported}"
         assert account.finish == served.finish, f"finish {account.finish}, reported {served.finish}"
     assert transcript.head is None or account.client_status == transcript.head.status, "client_status"
 
@@ -140,6 +144,9 @@ def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
     read = readings(transcript)
     served = serving(transcript, read)
     frames_on = b"".join(served.handed_on) if served is not None and transcript.account.committed else b""
+    if served is not None and served.behind is not None:
+        frames_on = b"".join(served.behind.handed_on) + frames_on
+        frames_on += served.ending() if transcript.outcome is Outcome.COMPLETED else b""
     body = without_keepalives(transcript)
     left = any(isinstance(turn.cause, inputs.ClientLeft) for turn in transcript.turns)
     if transcript.outcome is Outcome.COMPLETED and not left:
@@ -209,6 +216,7 @@ LAWS: tuple[Callable[[Transcript], None], ...] = (
     law_2_every_open_meets_one_close,
     law_2_who_loses_a_race_had_no_token,
     law_4_after_the_first_token_nothing_fails_silently,
+    law_4_an_answer_goes_on_from_what_the_client_has,
     law_7_the_account_counts_each_thing_by_itself,
     law_9_silence_is_blamed_on_a_side,
     law_10_output_bytes_are_input_bytes,

@@ -20,6 +20,7 @@ from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.silence import Silence
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
     ClientBlocked,
@@ -40,6 +41,8 @@ from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
 from penstock.testing.laws import check_laws
 from penstock.testing.transcript import Transcript, short
+from penstock.wire.base import Decoder
+from penstock.wire.continued import Beginning, Remembered, rest_of
 from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request
 from penstock.wire.registry import UPSTREAM_WIRES
@@ -132,10 +135,12 @@ def plan(
     retries: int = 0,
     chance: float = 0.5,
     asking: Asking | None = None,
+    continues: bool = False,
+    silences: tuple[Silence, ...] | None = None,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
-    and ``slow_client`` is a number of seconds."""
+    and ``slow_client`` is a number of seconds. ``continues``: as with ``mid_stream: continue`` and targets that can."""
     body = b'{"model":"gpt","stream":%s' % (b"true" if stream else b"false")
     body += b',"stream_options":{"include_usage":true}}' if include_usage else b"}"
     request = read_request(body)
@@ -145,8 +150,14 @@ def plan(
     delivery = Delivery(**policies)
     expose = include_usage or not stream
 
-    def decoder() -> ChatDecoder:
-        return ChatDecoder(expose_usage=expose, pin_identity=delivery.pin_identity)
+    client = ChatClient(request, "st_play")
+
+    def decoder() -> Decoder:
+        read = ChatDecoder(expose_usage=expose, pin_identity=delivery.pin_identity)
+        return Remembered(read) if continues else read
+
+    def goes_on(beginning: Beginning) -> Decoder:
+        return rest_of(beginning, ChatDecoder(), client)
 
     return Plan(
         stream="st_play",
@@ -160,10 +171,12 @@ def plan(
                 same_wire=True,
                 decoder=decoder,
                 ask_usage=ask_usage,
+                goes_on=goes_on,
+                continues=continues,
             )
             for number in range(targets)
         ),
-        client=ChatClient(request, "st_play"),
+        client=client,
         client_wire="openai-chat",
         deadlines=Deadlines(**limits),
         delivery=delivery,
@@ -172,6 +185,7 @@ def plan(
         retries=retries,
         chance=chance,
         asking=asking,
+        silences=silences,
         secrets=secrets,
     )
 

@@ -5,6 +5,8 @@ It shares framing and decoding with the machine, but none of its course: what fo
 
 from __future__ import annotations
 
+import msgspec
+
 from penstock.errors import FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, UsageReport
 from penstock.stream.attempt import Attempt
@@ -14,16 +16,20 @@ from penstock.stream.plan import Plan
 from penstock.stream.upstream import HELD_HEARTBEATS
 from penstock.testing.transcript import Transcript
 from penstock.usage import Usage
-from penstock.wire.base import Body
+from penstock.wire.base import Body, Decoder
+from penstock.wire.continued import Beginning, Remembered
 
 
 class Reading:
     """One attempt. It is read until the provider's own ending or until it was closed."""
 
-    def __init__(self, plan: Plan, number: int, target: int, limit: int):
+    def __init__(self, plan: Plan, number: int, target: int, limit: int, behind: Reading | None = None):
         self._plan = plan
-        self._attempt = Attempt(number, target, plan.ways[target], limit, now=0.0)
+        beginning = None if behind is None else behind.beginning()
+        self._attempt = Attempt(number, target, plan.ways[target], limit, now=0.0, beginning=beginning)
         self.number = number
+        self.behind = behind
+        """The attempt whose answer this one goes on with."""
         self.tokens: list[float] = []
         """The instants of the token events."""
         self.began: int | None = None
@@ -42,6 +48,16 @@ class Reading:
         """An ending came: an error, a marker too early, a frame that is too large."""
         self.ended: bool | None = None
         """The body's end: clean or not; None when it was not seen."""
+
+    def beginning(self) -> Beginning | None:
+        """What a further attempt would go on from."""
+        decoder: Decoder = self._attempt.decoder
+        said = decoder.beginning() if isinstance(decoder, Remembered) else None
+        return None if said is None else msgspec.structs.replace(said, usage=self.usage)
+
+    def ending(self) -> bytes:
+        """What the decoder adds to a complete answer; to be asked once."""
+        return self._attempt.decoder.ending() if self.complete() else b""
 
     @property
     def document(self) -> bool:
@@ -165,7 +181,8 @@ def readings(transcript: Transcript) -> list[Reading]:
                 open_.pop(command.attempt, None)
             elif isinstance(command, Open):
                 plan = transcript.plan
-                reading = Reading(plan, command.attempt, command.target, plan.delivery.max_frame)
+                behind = next((one for one in reversed(found) if one.behind is None), None) if command.behind else None
+                reading = Reading(plan, command.attempt, command.target, plan.delivery.max_frame, behind)
                 open_[command.attempt] = reading
                 found.append(reading)
     return found

@@ -26,7 +26,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import uvicorn
 
@@ -37,6 +37,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
+from penstock.policy.silence import SilenceRules
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -75,6 +76,8 @@ def config(
     health: bool = True,
     retries: int = 0,
     hedge: HedgeAfter | None = None,
+    mid_stream: Literal["fail", "continue"] = "fail",
+    silence: SilenceRules | None = None,
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
@@ -93,7 +96,12 @@ def config(
         name=MODEL,
         targets=tuple(Target(f"m{number}", "model") for number in range(1, len(urls) + 1)),
         deadlines=Deadlines(
-            connect=connect, first_token=first_token, between_tokens=between_tokens, total=total, min_rate=min_rate
+            connect=connect,
+            first_token=first_token,
+            between_tokens=between_tokens if silence is None else silence.ceiling,
+            silence=silence,
+            total=total,
+            min_rate=min_rate,
         ),
         delivery=Delivery(
             keepalive=keepalive,
@@ -105,6 +113,7 @@ def config(
         health=health,
         retries=retries,
         hedge=hedge,
+        mid_stream=mid_stream,
     )
     return Config(
         server=Server(**(server or {})),

@@ -101,6 +101,7 @@ class _Clocks:
                 plan, limit = self.transcript.plan, self.limits.first_token
                 last = command.target == len(plan.ways) - 1
                 last = last and self.transcript.account.attempts[command.attempt].round == plan.retries
+                last = last or command.behind is not None
                 patient = limit if limit is None or not last else limit * 1.5
                 self.lines[command.attempt] = _Line(self.read[command.attempt], turn.at, patient)
             elif isinstance(command, Close):

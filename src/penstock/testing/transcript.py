@@ -6,6 +6,8 @@ import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from penstock.outcome import Outcome
 from penstock.stream.commands import Command, Done, Head, Open, Send
 from penstock.stream.inputs import Input
@@ -41,6 +43,9 @@ class Transcript:
         self.plan = plan
         self.began = now
         self.turns: list[Turn] = []
+        if plan.silences is not None:
+            # What one stream teaches, its replay is not to know.
+            plan = msgspec.structs.replace(plan, silences=copy.deepcopy(plan.silences))
         self._stream = Stream(plan, now)
 
     # -- driving --------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class Blocks:
     def __init__(self) -> None:
         self._open: dict[int, Block] = {}
         self._calls = 0
+        self.count = 0
+        """How many there were so far."""
 
     @property
     def open(self) -> list[int]:
@@ -61,6 +63,7 @@ class Blocks:
         """A block opens; some kinds come whole."""
         kind = _string(content.get("type"))
         block = self._open[index] = Block(kind)
+        self.count = max(self.count, index + 1)
         if kind == "text":
             text = _string(content.get("text"))
             return (Text(text),) if text else ()

@@ -232,6 +232,16 @@ class MessagesDecoder:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
+    @property
+    def blocks(self) -> int:
+        """How many content blocks the answer has so far."""
+        return self._blocks.count
+
+    @property
+    def in_block(self) -> bool:
+        """One is open."""
+        return bool(self._blocks.open)
+
     def close(self, rest: bytes) -> Decoded:
         """The end of the stream with ``rest``, the bytes of a block without its blank line.
 

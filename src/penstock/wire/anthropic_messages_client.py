@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 
 from penstock.errors import BadRequest, Fault
+from penstock.events import Text
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.anthropic_errors import error_body, error_frame
+from penstock.wire.anthropic_messages import MessagesDecoder
 from penstock.wire.anthropic_messages_fold import MessagesFold
 from penstock.wire.anthropic_messages_writer import MessagesWriter
+from penstock.wire.continued import Beginning
 
 _BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TRUE = msgspec.Raw(b"true")
@@ -68,6 +71,14 @@ class MessagesClient:
     def writer(self) -> MessagesWriter:
         """A fresh writer, for providers of another wire."""
         return MessagesWriter(self._request.model, self._stream)
+
+    def taken_up(self, beginning: Beginning) -> MessagesWriter:
+        """A writer in the middle of an answer that its provider began."""
+        writer = self.writer()
+        writer.write((beginning.start, Text(beginning.text)))
+        if isinstance(beginning.decoder, MessagesDecoder):
+            writer.at(beginning.decoder.blocks, open=beginning.decoder.in_block)
+        return writer
 
     def keepalive(self) -> bytes:
         """The wire's own keep-alive (wire-formats.md §9.8)."""

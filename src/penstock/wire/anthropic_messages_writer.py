@@ -67,6 +67,12 @@ class MessagesWriter:
         """Usage that was reported elsewhere."""
         self._usage = self._usage.overwritten_by(usage or Usage())
 
+    def at(self, blocks: int, *, open: bool) -> None:
+        """So many blocks were written, and the last of them is open: that of the text, or none."""
+        self._next = blocks
+        if not open:
+            self._open = None
+
     def write(self, events: tuple[Event, ...]) -> bytes:
         """Frames for these events."""
         if len(events) == 1 and type(events[0]) is Text and self._in_text and events[0].choice == 0:

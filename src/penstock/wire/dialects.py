@@ -31,6 +31,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = "`error` object"
     """How it reports an error inside the stream."""
     remarks: str = ""
+    prefill: Literal["none", "message", "prefix"] = "none"
+    """How a beginning is given from which the answer goes on, see `prefill`."""
+    prefill_path: str = ""
+    """What the base URL's path must begin with for that."""
 
 
 OPENAI = Dialect(name="openai", title="OpenAI", hosts=("openai.com",), stops_when_left=True)
@@ -53,6 +57,7 @@ DIALECTS = (
         stops_when_left=False,
         errors="finish `error`",
         remarks="`content` changes between text and list",
+        prefill="prefix",
     ),
     Dialect(
         name="groq",
@@ -63,6 +68,7 @@ DIALECTS = (
         stops_when_left=False,
         errors="`event: error`, `x_groq.error`",
         remarks="usage in `x_groq` too, up to three times",
+        prefill="message",
     ),
     Dialect(
         name="openrouter",
@@ -72,6 +78,7 @@ DIALECTS = (
         stops_when_left=True,
         errors="`error` beside `choices`",
         remarks="comments while waiting; a second finish with the usage; reports the cost",
+        prefill="message",
     ),
     Dialect(
         name="deepseek",
@@ -81,6 +88,8 @@ DIALECTS = (
         reasoning="reasoning_content",
         stops_when_left=True,
         remarks="comments while queued",
+        prefill="prefix",
+        prefill_path="/beta",
     ),
     Dialect(
         name="xai",

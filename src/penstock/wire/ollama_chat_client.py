@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from penstock.errors import BadRequest, Fault
+from penstock.events import Start
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.continued import Beginning
 from penstock.wire.ollama_chat_fold import OllamaFold
 from penstock.wire.ollama_chat_writer import OllamaWriter, counters, line, timestamp
 from penstock.wire.ollama_errors import error_body
@@ -68,6 +70,13 @@ class OllamaClient:
     def writer(self) -> OllamaWriter:
         """A fresh writer, for providers of another wire."""
         return OllamaWriter(self._request.model, self._stream, self._request.accepted)
+
+    def taken_up(self, beginning: Beginning) -> OllamaWriter:
+        """A writer in the middle of an answer that its provider began."""
+        start, writer = beginning.start, self.writer()
+        said = json.loads(beginning.head) if beginning.head else {}
+        writer.write((Start(start.id, said.get("model") or start.model, start.created),))
+        return writer
 
     def keepalive(self) -> bytes:
         """Nothing: a blank line breaks Go's client, and a line without output is a delta to the others."""

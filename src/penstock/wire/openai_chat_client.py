@@ -7,9 +7,12 @@ from typing import Any
 import msgspec
 
 from penstock.errors import BadRequest, Fault
+from penstock.events import Start, Text
+from penstock.framing import sse
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.continued import Beginning
 from penstock.wire.openai_chat_fold import ChatFold
 from penstock.wire.openai_chat_writer import ChatWriter
 from penstock.wire.openai_errors import error_body, error_frame
@@ -86,6 +89,16 @@ class ChatClient:
         asked = self._request
         shown = asked.include_usage or not asked.stream
         return ChatWriter(asked.model, self._stream, include_usage=shown, created=asked.accepted)
+
+    def taken_up(self, beginning: Beginning) -> ChatWriter:
+        """A writer in the middle of an answer that its provider began."""
+        data = sse.parse(beginning.head).data
+        said = json.loads(data) if data else {}
+        start = beginning.start
+        created, writer = said.get("created"), self.writer()
+        model = said.get("model") or start.model
+        writer.write((Start(start.id, model, created if type(created) is int else start.created), Text(beginning.text)))
+        return writer
 
     def keepalive(self) -> bytes:
         """A comment. The decoder sees to it that it meets no ``id`` (wire-formats.md rule 7)."""

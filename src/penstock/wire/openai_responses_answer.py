@@ -84,6 +84,8 @@ class Answer:
         self.items: dict[int, Object] = {}
         """The items that are done, by output index."""
         self.open: dict[int, Item] = {}
+        self.model: str | None = None
+        """What the client is to see as the model, where that is not what the response says."""
         self.known = True
         """Nothing of the answer was forgotten."""
 
@@ -203,7 +205,8 @@ class Answer:
     def with_status(self, status: str, **fields: Any) -> dict[str, Any]:
         """The response's object with what is done of its output."""
         output = [_fields(self.items[index]) for index in sorted(self.items)]
-        return _fields(self.response) | {"status": status, "output": output, **fields}
+        shown = {} if self.model is None else {"model": self.model}
+        return _fields(self.response) | {"status": status, "output": output, **shown, **fields}
 
 
 def _fields(value: Object) -> dict[str, Any]:

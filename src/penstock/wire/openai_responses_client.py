@@ -11,6 +11,7 @@ from penstock.events import UsageReport
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.continued import Beginning
 from penstock.wire.openai_errors import error_body
 from penstock.wire.openai_responses_answer import Answer
 from penstock.wire.openai_responses_fold import ResponsesFold
@@ -102,10 +103,13 @@ class ResponsesClient:
         self._request = request
         self._stream = stream
         self._answer: Answer | None = None
+        self.shown_model: str | None = None
+        """What stands for the model, where it is not the provider's own name for it."""
 
     def follow(self, answer: Answer) -> None:
         """This answer is what the client gets: what is still to be said takes it up where it is."""
         self._answer = answer
+        answer.model = self.shown_model
 
     def fold(self) -> ResponsesFold:
         """A fresh fold for ``stream: false``."""
@@ -114,6 +118,13 @@ class ResponsesClient:
     def writer(self) -> ResponsesWriter:
         """A fresh writer, for providers of another wire."""
         return ResponsesWriter(blank_response(self._request, self._stream), self._stream, self.follow)
+
+    def taken_up(self, beginning: Beginning) -> ResponsesWriter:
+        """A writer in the middle of the answer that the client has. Raises BadRequest where it is not known whole."""
+        answer = self._answer
+        if answer is None or not answer.known:
+            raise BadRequest("the answer is too long to be taken up in its middle")
+        return ResponsesWriter.in_the_middle(answer, self._stream)
 
     def keepalive(self) -> bytes:
         """A comment: it takes no ``sequence_number``."""

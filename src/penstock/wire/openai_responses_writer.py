@@ -51,6 +51,16 @@ class ResponsesWriter:
         self._finish: FinishKind | None = None
         self._begun = self._ended = False
 
+    @classmethod
+    def in_the_middle(cls, answer: Answer, stream: str) -> ResponsesWriter:
+        """A writer that goes on with an answer which somebody else has begun."""
+        writer = cls({}, stream)
+        writer._answer, writer._begun = answer, True
+        messages = [item for item in answer.open.values() if item.kind == "message"]
+        writer._current = messages[-1] if messages else None
+        writer._count = 1 + max((*answer.open, *answer.items), default=-1)
+        return writer
+
     def write(self, events: tuple[Event, ...]) -> bytes:
         """Events of this wire for these."""
         if len(events) == 1 and type(events[0]) is Text and self._lead is None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from penstock.events import Event, Finish
 from penstock.wire.base import Decoded, Decoder, Writer
+from penstock.wire.naming import shown
 
 
 class Translated:
     """A decoder (see `base.Decoder`) for a client of another wire.
 
     Finishes are told when the answer is complete, and not before: output may follow one and a later one take its
-    place (Gemini), and what breaks off behind its finish must not look finished.
+    place (Gemini), and what breaks off behind its finish must not look finished. ``model``: what the client is to see
+    as the model, instead of the provider's own name for it.
     """
 
     steady = False
 
-    def __init__(self, decoder: Decoder, writer: Writer):
+    def __init__(self, decoder: Decoder, writer: Writer, model: str | None = None):
         self._decoder = decoder
-        self._writer = writer
+        self.writer = writer
+        self._model = model
         self._finishes: dict[int, Finish] = {}
 
     @property
@@ -38,17 +41,19 @@ class Translated:
     def _told(self, events: tuple[Event, ...]) -> bytes | None:
         if len(events) == 1 and events[0].token:
             # Nearly all: one delta.
-            return self._writer.write(events) or None
+            return self.writer.write(events) or None
+        if self._model is not None:
+            events = shown(events, self._model)
         for event in events:
             if type(event) is Finish:
                 if not event.again or event.choice not in self._finishes:
                     self._finishes[event.choice] = event
                 events = tuple(other for other in events if other is not event)
-        return self._writer.write(events) or None
+        return self.writer.write(events) or None
 
     def _finished(self) -> bytes:
         finishes, self._finishes = tuple(self._finishes.values()), {}
-        return self._writer.write(finishes) if finishes else b""
+        return self.writer.write(finishes) if finishes else b""
 
     def incomplete(self, *, clean: bool) -> str | None:
         """Why the answer is not complete, or None."""
@@ -56,11 +61,11 @@ class Translated:
 
     def ending(self) -> bytes:
         """The client wire's own end."""
-        return self._finished() + self._writer.end()
+        return self._finished() + self.writer.end()
 
     def stop(self) -> bytes:
         """The client wire's finish of an answer that was stopped."""
-        return self._finished() + self._writer.stop()
+        return self._finished() + self.writer.stop()
 
     def oddities(self) -> list[str]:
         """What was tolerated."""
