@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from matrix_mutants import MATRIX
 
 import penstock
-from mutants import MUTANTS, Mutant
+from mutants import MUTANTS as OF_LAWS
+from mutants import Mutant
 
+MUTANTS = [*OF_LAWS, *MATRIX]
 SOURCE = Path(penstock.__file__).parent
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}
