@@ -73,7 +73,15 @@ ROWS: list[Row] = [
     Row("clean end", AFTER_A_TOKEN, "upstream_cut", Then.NEXT, Then.FRAME, status=502, case="C12"),
     *_statuses("C11", Then.NEXT, 408, 409, 425, 429, 500, 502, 503, 504, 529),
     *_statuses("C12", Then.ANSWER, 400, 401, 403, 404, 413, 422),
-    Row("silence", (Phase.SENT, *BEFORE_A_TOKEN), "first_token_timeout", Then.NEXT, status=504, limit="first_token"),
+    Row(
+        "silence",
+        (Phase.SENT, *BEFORE_A_TOKEN),
+        "first_token_timeout",
+        Then.NEXT,
+        status=504,
+        limit="first_token",
+        case="B1",
+    ),
     Row("pings", BEFORE_A_TOKEN, "first_token_timeout", Then.NEXT, status=504, limit="first_token", case="B2"),
     Row("silence", AFTER_A_TOKEN, "stalled", Then.ANSWER, Then.FRAME, status=504, limit="between_tokens", case="B3"),
     Row("pings", AFTER_A_TOKEN, "stalled", Then.ANSWER, Then.FRAME, status=504, limit="between_tokens", case="B3"),
@@ -88,7 +96,7 @@ ROWS: list[Row] = [
     Row(
         "client blocks", AFTER_A_TOKEN, "slow_client", Then.WHOLE, Then.CUT, status=200, limit="slow_client", case="B9"
     ),
-    Row("shutdown", (*BEFORE_AN_ANSWER, *IN_THE_BODY), "shutdown", Then.ANSWER, Then.FRAME, status=503),
+    Row("shutdown", (*BEFORE_AN_ANSWER, *IN_THE_BODY), "shutdown", Then.ANSWER, Then.FRAME, status=503, case="N3"),
 ]
 
 
@@ -97,6 +105,9 @@ class Cell(NamedTuple):
 
     row: Row
     phase: Phase
+
+    def __str__(self) -> str:
+        return f"{self.row.case} {self.row.fault} {self.phase.name.lower()}"
 
     def then(self, streamed: bool) -> Then:
         """What the client sees of it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import ssl
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +25,7 @@ SIZE = 60
 DEADLINE = 0.25
 """Seconds, of every phase."""
 NOT_HERE = ("client blocks", "shutdown")
-"""Their sockets have cases of their own (K1, L)."""
+"""They have cases of their own over real sockets (K1, N3)."""
 
 
 def sample() -> list[tuple[Lane, Cell, bool]]:
@@ -65,7 +64,7 @@ def _step(step: Happens, fault: str, kind: str) -> list[Step]:
     return [until_closed()] if isinstance(step, Stalls) else []
 
 
-async def first_target(rig: Rig, lane: Lane, cell: Cell, tmp_path: Path) -> tuple[str, ScriptedUpstream | None]:
+async def first_target(rig: Rig, lane: Lane, cell: Cell) -> tuple[str, ScriptedUpstream | None]:
     """The base URL of the target with the fault, and what answers there."""
     talk, fault = TALKS[lane.first], cell.row.fault
     if cell.phase in (Phase.CONNECT, Phase.TLS) and fault == "client leaves":
@@ -117,11 +116,13 @@ async def gateway_of(rig: Rig, promise: Promise, first: str) -> tuple[LiveGatewa
 @pytest.mark.parametrize(
     ("lane", "cell", "streamed"),
     sample(),
-    ids=lambda each: f"{each.row.fault} {each.phase.name.lower()}" if isinstance(each, Cell) else str(each),
+    ids=lambda each: (
+        f"{each.row.case} {each.row.fault} {each.phase.name.lower()}" if isinstance(each, Cell) else str(each)
+    ),
 )
-async def test_a_cell(rig: Rig, lane: Lane, cell: Cell, streamed: bool, tmp_path: Path) -> None:
+async def test_a_cell(rig: Rig, lane: Lane, cell: Cell, streamed: bool) -> None:
     promise = Promise(lane, cell, streamed=streamed)
-    url, upstream = await first_target(rig, lane, cell, tmp_path)
+    url, upstream = await first_target(rig, lane, cell)
     gateway, second = await gateway_of(rig, promise, url)
     if promise.then is Then.GONE:
         await leaves(gateway, promise, upstream)

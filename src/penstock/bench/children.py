@@ -143,10 +143,15 @@ class Site:
 
     def pause(self) -> float:
         """The gateway's longest event-loop pause since the last call, in seconds."""
-        match = _PAUSE.search(metrics(self._children["gateway"].port))
-        if match is None:
-            raise BenchError("the gateway's metrics do not tell the longest pause of its event loop")
-        return float(match[1])
+        return longest_pause(self._children["gateway"].port)
+
+
+def longest_pause(port: int) -> float:
+    """A gateway's longest event-loop pause since it was last asked, in seconds. Raises BenchError."""
+    match = _PAUSE.search(metrics(port))
+    if match is None:
+        raise BenchError("the gateway's metrics do not tell the longest pause of its event loop")
+    return float(match[1])
 
 
 def metrics(port: int) -> bytes:

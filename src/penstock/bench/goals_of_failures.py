@@ -64,6 +64,7 @@ COLUMNS_OF_FAILURES: dict[str, tuple[Column, ...]] = {
         ("first_p99_ms", "first token p99 ms", ".2f"),
         ("added_first_p50_ms", "added p50 ms", "+.2f"),
         ("added_first_p99_ms", "added p99 ms", "+.2f"),
+        ("pause_ms", "longest pause ms", ".2f"),
         ("rss_kib_per_stream", "RSS KiB/stream that hangs", ".1f"),
         ("recovery_s", "found again after s", ".2f"),
     ),

@@ -14,9 +14,9 @@ import msgspec
 
 from penstock.bench import proc
 from penstock.bench.asking import CHUNK, request
-from penstock.bench.children import Child, metrics, put
+from penstock.bench.children import Child, longest_pause, metrics, put
 from penstock.bench.figures import Figures, figures_of
-from penstock.bench.job import BenchError, Job, Memory
+from penstock.bench.job import BenchError, Job
 from penstock.bench.troubled import Troubled, troubled
 
 HANGING = 1_000
@@ -54,14 +54,23 @@ def hang_round(job: Job) -> dict[str, Figures]:
     proc.raise_open_files(2 * (HANGING + job.streams) + 256)
     with troubled(routes()) as site:
         put(job, site.gateway, site.children)  # the first streams of a process are slower
-        alone = figures_of(put(job, site.gateway, site.children), job, watched=True)
-        before = proc.memory([site.gateway.pid])
+        before = _load(site, job)
+        memory = proc.memory([site.gateway.pid])
         site.failing.halt()
         with _hanging(site.gateway):
-            beside = figures_of(put(job, site.gateway, site.children), job, watched=True)
-            after = proc.memory([site.gateway.pid])
-        beside |= _added(alone, beside) | _grown(before, after)
-        return {ALONE: alone, BESIDE: beside | {"recovery_s": _recovery(site)}}
+            beside = _load(site, job)
+            grown = proc.memory([site.gateway.pid]).rss - memory.rss
+        recovery = _recovery(site)
+        # Before and after: a machine that grows busier is not the hanging provider's doing.
+        alone = {name: (before[name] + after) / 2 for name, after in _load(site, job).items() if name in before}
+        beside |= _added(alone, beside) | {"rss_kib_per_stream": grown / HANGING / 1024, "recovery_s": recovery}
+        return {ALONE: alone, BESIDE: beside}
+
+
+def _load(site: Troubled, job: Job) -> Figures:
+    longest_pause(site.gateway.port)  # what came before does not count
+    found = figures_of(put(job, site.gateway, site.children), job, watched=True)
+    return found | {"pause_ms": longest_pause(site.gateway.port) * 1e3}
 
 
 def _added(alone: Figures, beside: Figures) -> Figures:
@@ -69,10 +78,6 @@ def _added(alone: Figures, beside: Figures) -> Figures:
     if len(names) < 2:
         raise BenchError("no first token came in the measured window")
     return {f"added_{name}": beside[name] - alone[name] for name in names}
-
-
-def _grown(before: Memory, after: Memory) -> Figures:
-    return {"rss_kib_per_stream": (after.rss - before.rss) / HANGING / 1024}
 
 
 @contextlib.contextmanager

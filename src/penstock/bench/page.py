@@ -139,6 +139,6 @@ they are kept for further requests. At most two rounds.
     "hang": """\
 The provider that hangs is a process that was stopped: the kernel takes its connections and requests, and nobody
 answers. Found again is the time from the instant at which it goes on, while it is ejected, until a user is served by
-it; in between they are served by a second target. At most two rounds.
+it; in between they are served by a second target. Nobody hangs: the average of before and after. At most two rounds.
 """,
 }

@@ -100,7 +100,9 @@ def hedging() -> str:
     return picture(
         [
             Panel(title="First token, p99", unit="s", curves=waits, shaded=shaded),
-            Panel(title="Hedges since the start, and what the budget allows", unit="hedges", curves=spent, shaded=shaded),
+            Panel(
+                title="Hedges since the start, and what the budget allows", unit="hedges", curves=spent, shaded=shaded
+            ),
         ]
     )
 
