@@ -41,7 +41,12 @@ def routes() -> dict[str, Any]:
     healthy = f"healthy/sim?tokens=14&gap=50ms&first=0&pad={CHUNK}"
     return {
         "healthy": {"targets": [healthy]},
-        "hanging": {"targets": ["failing/sim"], "deadlines": {"first_token": None, "total": None}},
+        "hanging": {
+            "targets": ["failing/sim"],
+            "deadlines": {"first_token": None, "total": None},
+            # Streams that came together would get their early heads together, in the middle of what is measured or not.
+            "delivery": {"commit_after": None},
+        },
         "recovering": {
             "targets": ["failing/sim?first=0", "healthy/sim?tokens=1&first=0&gap=0"],
             "deadlines": {"first_token": "100ms"},
