@@ -12,6 +12,9 @@ from click.testing import CliRunner
 
 from penstock.bench import children
 from penstock.bench.command import bench_command
+from penstock.bench.failover import CLOSED, FAILS
+from penstock.bench.goals_of_failures import OF_FAILURES
+from penstock.bench.hang import ALONE, BESIDE
 from penstock.bench.job import BenchError
 from penstock.bench.wires import CASES
 
@@ -62,6 +65,29 @@ def test_a_quick_run_of_the_wires(tmp_path: Path) -> None:
     assert "CPU a chunk, translated, the costliest pair, at most 2.5 × nginx" in page
 
 
+def test_a_quick_run_of_providers_that_fail(tmp_path: Path) -> None:
+    numbers, written = tmp_path / "bench.json", tmp_path / "performance.md"
+    done = subprocess.run(
+        [*ARGV, "--quick", "--only", "failover,hang", "--json", str(numbers), "--write", str(written)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "failover, round 1 of 1\nhang, round 1 of 1\n"
+    failover, hang = (outcome["figures"] for outcome in json.loads(numbers.read_text())["outcomes"])
+    assert list(failover) == list(FAILS)
+    assert [failover[name]["left_open"]["median"] for name in CLOSED] == [0.0] * len(CLOSED)
+    assert failover["no headers"]["first_p50_ms"]["median"] > failover["no headers"]["configured_ms"]["median"] == 300
+    assert hang[BESIDE]["recovery_s"]["median"] > 0 and hang[BESIDE]["rss_kib_per_stream"]["median"] > 0
+    page = written.read_text()
+    for name in (*FAILS, ALONE, BESIDE):
+        assert f"| {name} |" in page and f"  {name} " in done.stdout
+    for goal in OF_FAILURES:
+        assert goal.text in page
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
@@ -86,7 +112,8 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -
 def test_a_measure_that_there_is_not_is_refused() -> None:
     done = CliRunner().invoke(bench_command, ["--only", "paced,speed"])
     assert done.exit_code == 2
-    assert "'speed' is not a measure; there are paced, saturation, first_token, idle, short, wires" in done.output
+    assert "'speed' is not a measure; there are paced, saturation, first_token, idle, short, wires, " in done.output
+    assert "failover, hang" in done.output
 
 
 def test_without_nginx_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from penstock.stream.summary import Summary
 from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, SSE, chunk, finish
 from penstock.testing.playbook import plan
+from penstock.wire.continued import Prefix
 
 ANSWER = chunk("Hi") + finish() + DONE
 
@@ -102,7 +103,9 @@ class _Stream:
         self.on_drained: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
 
-    def open(self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool) -> _Exchange:
+    def open(
+        self, target: int, listener: Listener, *, fresh: bool, ask_usage: bool, behind: Prefix | None = None
+    ) -> _Exchange:
         provider = self.names[target].partition("/")[0]
         kind = self.world.behave(provider)
         if kind == "raises":

@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from matrix_mutants import MATRIX
 from pace_mutants import PACE
 
 import penstock
-from mutants import MUTANTS, Mutant
+from mutants import MUTANTS as OF_LAWS
+from mutants import Mutant
 
+MUTANTS = [*OF_LAWS, *MATRIX, *PACE]
 SOURCE = Path(penstock.__file__).parent
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}
 ALIVE, DEAD = 0, 1
-ALL = MUTANTS + PACE
 
 
 def copy_with(mutant: Mutant | None, to: Path) -> Path:
@@ -44,8 +46,8 @@ def copy_with(mutant: Mutant | None, to: Path) -> Path:
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """The verdict on every mutant, and on the package as it is: pytest's exit code and its words."""
     home = tmp_path_factory.mktemp("mutants")
-    jobs = [[str(copy_with(None, home / "none")), *sorted({str(TESTS / mutant.killer) for mutant in ALL})]]
-    for number, mutant in enumerate(ALL):
+    jobs = [[str(copy_with(None, home / "none")), *sorted({str(TESTS / mutant.killer) for mutant in MUTANTS})]]
+    for number, mutant in enumerate(MUTANTS):
         jobs.append([str(copy_with(mutant, home / str(number))), str(TESTS / mutant.killer)])
     done = subprocess.run(
         [sys.executable, str(TESTS / "mutants" / "judge.py")],
@@ -53,14 +55,14 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         capture_output=True,
         text=True,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | ENVIRONMENT,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(["", *(mutant.name for mutant in ALL)], json.loads(done.stdout), strict=True))
+    return dict(zip(["", *(mutant.name for mutant in MUTANTS)], json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_lie_is_one_that_the_source_could_tell(mutant):
     text = (SOURCE / mutant.file).read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1, f"{mutant.old!r} is not in {mutant.file} once: bring the mutant up to date"
@@ -72,7 +74,7 @@ def test_the_tests_that_kill_let_the_truth_live(verdicts):
     assert code == ALIVE, words
 
 
-@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_dies(mutant, verdicts):
     code, words = verdicts[mutant.name]
     assert code == DEAD, f"{mutant.killer} does not notice that {mutant.name} (law {mutant.law}):\n{words}"

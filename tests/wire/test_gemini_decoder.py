@@ -355,3 +355,13 @@ def test_the_wait_that_an_error_names():
     (report,) = events(error(429, "RESOURCE_EXHAUSTED", details=[{"@type": "x"}, info]))
     assert report.retry_after == 34.4
     assert report.fields["details"][1] == info
+
+
+@pytest.mark.parametrize("lost", [b"{no json}", b"[1]", b"{no json},\r\n{nor this}"])
+def test_a_list_whose_first_element_is_left_out_is_still_a_list(lost):
+    rest = [chunk(text("Hel")), chunk(text("lo"), reason="STOP")]
+    body = b"[" + lost + b",\r\n" + array(*rest)[1:]
+    for pieces in ([body], [body[i : i + 1] for i in range(len(body))]):
+        out, events = fed(decoder(""), pieces)
+        assert json.loads(out) == rest
+        assert said(events)[0] == "Hello"

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,14 +88,47 @@ class Child:
             time.sleep(0.02)
         raise BenchError(f"{self.name} did not listen within {_START:g} s")
 
+    def halt(self) -> None:
+        """It does nothing more; the kernel still takes connections for it, and bytes."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """It does again."""
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when that was not enough."""
         self._process.terminate()
+        self.go_on()  # a halted one would not hear of it
         try:
             self._process.wait(_STOP)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def put(job: Job, child: Child, known: Iterable[Child], *, watched: bool = True) -> Result:
+    """Put ``job`` on a process, whose CPU and memory are ``watched``. Raises BenchError."""
+    watch = (child.pid,) if watched else ()
+    job = msgspec.structs.replace(job, port=child.port, watch=watch, known=tuple(each.pid for each in known))
+    process = _spawn(
+        [sys.executable, "-m", "penstock.bench.load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        # Over its own limit the job fails by itself, so this is for a load generator that hangs.
+        out, errors = process.communicate(msgspec.json.encode(job), timeout=2 * job.limit + 10)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{child.name}: the load generator hangs") from None
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise BenchError(f"{child.name}: the round failed: {lines[-1]}")
+    return msgspec.json.decode(out, type=Result)
 
 
 class Site:
@@ -106,42 +139,31 @@ class Site:
 
     def load(self, target: Target, job: Job) -> Result:
         """Put ``job`` on ``target``. Raises BenchError."""
-        child = self._children[target]
-        watch = () if target == "direct" else (child.pid,)
-        known = tuple(child.pid for child in self._children.values())
-        job = msgspec.structs.replace(job, port=child.port, watch=watch, known=known)
-        process = _spawn(
-            [sys.executable, "-m", "penstock.bench.load"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            # Over its own limit the job fails by itself, so this is for a load generator that hangs.
-            out, errors = process.communicate(msgspec.json.encode(job), timeout=2 * job.limit + 10)
-        except subprocess.TimeoutExpired:
-            raise BenchError(f"{child.name}: the load generator hangs") from None
-        finally:
-            process.kill()
-            process.wait()
-        if process.returncode:
-            lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
-            raise BenchError(f"{child.name}: the round failed: {lines[-1]}")
-        return msgspec.json.decode(out, type=Result)
+        return put(job, self._children[target], self._children.values(), watched=target != "direct")
 
     def pause(self) -> float:
         """The gateway's longest event-loop pause since the last call, in seconds."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._children["gateway"].port, timeout=10)
-        try:
-            connection.request("GET", "/metrics")
-            match = _PAUSE.search(connection.getresponse().read())
-        except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"the gateway's metrics cannot be read: {error}") from error
-        finally:
-            connection.close()
-        if match is None:
-            raise BenchError("the gateway's metrics do not tell the longest pause of its event loop")
-        return float(match[1])
+        return longest_pause(self._children["gateway"].port)
+
+
+def longest_pause(port: int) -> float:
+    """A gateway's longest event-loop pause since it was last asked, in seconds. Raises BenchError."""
+    match = _PAUSE.search(metrics(port))
+    if match is None:
+        raise BenchError("the gateway's metrics do not tell the longest pause of its event loop")
+    return float(match[1])
+
+
+def metrics(port: int) -> bytes:
+    """The gateway's metrics. Raises BenchError."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"the gateway's metrics cannot be read: {error}") from error
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager
@@ -155,7 +177,7 @@ def site(nginx: str) -> Iterator[Site]:
             stack.callback(child.stop)
             return child
 
-        ports = _free_ports(3)
+        ports = free_ports(3)
         penstock = [sys.executable, "-m", "penstock"]
         sim = [*penstock, "sim", "--quiet", "--port", str(ports[0])]
         provider = start("the simulated provider", sim, ports[0], folder / "sim.err")
@@ -214,7 +236,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:

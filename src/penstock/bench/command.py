@@ -42,7 +42,7 @@ def _read_only(_: click.Context, __: click.Parameter, given: str | None) -> tupl
 @click.command("bench", short_help="The benchmark: against nginx and against no gateway.")
 @click.option("--rounds", type=click.IntRange(1, 50), help=f"Rounds of each measure.  [default: {_ROUNDS}]")
 @click.option("--only", callback=_read_only, metavar="NAMES", help=f"Some of {','.join(_NAMES)}, with commas.")
-@click.option("--quick", is_flag=True, help="One short round of each, to see that it works: about 45 s.")
+@click.option("--quick", is_flag=True, help="One short round of each, to see that it works: about 80 s.")
 @click.option("--json", "json_file", type=_FILES, help="Write all numbers here.")
 @click.option("--write", "page_file", type=_FILES, help="Write a page here, such as docs/performance.md.")
 def bench_command(
@@ -50,7 +50,7 @@ def bench_command(
 ) -> None:
     """Measure the gateway against nginx and against no gateway, interleaved, on this machine and on loopback.
 
-    It takes less than five minutes and needs two idle cores. Compare ratios; times belong to the machine.
+    It takes about seven minutes and needs two idle cores. Compare ratios; times belong to the machine.
     """
     try:
         with _ended_by_signals():

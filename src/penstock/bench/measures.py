@@ -1,4 +1,4 @@
-"""The six measures: the load of each, and what a round of it tells."""
+"""The measures: the load of each, and what a round of it tells."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import msgspec
 
 from penstock.bench.asking import CHUNK
 from penstock.bench.children import TARGETS, Site, Target, site
-from penstock.bench.job import Job, Result
+from penstock.bench.failover import FAILOVER_TITLE, failover_job, failover_round
+from penstock.bench.figures import Figures, figures_of
+from penstock.bench.hang import HANG_TITLE, hang_job, hang_round
+from penstock.bench.job import Job
 from penstock.bench.spread import Spread, spread
 from penstock.bench.wires import TITLE, wires_job, wires_round
-
-Figures = dict[str, float]
-"""What one round on one target tells, by name; the unit is in the name."""
 
 IDLE_ROUNDS = 2
 """Each has a fresh gateway, and memory hardly varies."""
 WIRES_ROUNDS = 3
 """Each loads every wire, with nginx beside it."""
+FAILOVER_ROUNDS = HANG_ROUNDS = 2
+"""Each goes through every way of failing, or waits for a provider that was ejected."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """A load, the same for every target. ``quick``: the short form. ``fresh``: each round has new processes. ``most``:
-    that many rounds are enough. ``by_wire``: the rows are wires, each of which has its own nginx beside it."""
+    that many rounds are enough. ``by_wire``: the rows are wires, each of which has its own nginx beside it. ``alone``:
+    a round of it under a load, with processes and rows of its own."""
 
     name: str
     title: str
@@ -34,6 +37,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     most: int = 1000
     by_wire: bool = False
+    alone: Callable[[Job], dict[str, Figures]] | None = None
 
     def job_for(self, quick: bool) -> Job:
         """The load, in its short or its full form."""
@@ -144,6 +148,22 @@ MEASURES = (
         most=WIRES_ROUNDS,
         by_wire=True,
     ),
+    Measure(
+        name="failover",
+        title=FAILOVER_TITLE,
+        job=failover_job(96, ramp=1.0, window=1.5),
+        quick=failover_job(32, ramp=0.5, window=1.1),
+        most=FAILOVER_ROUNDS,
+        alone=failover_round,
+    ),
+    Measure(
+        name="hang",
+        title=HANG_TITLE,
+        job=hang_job(128, ramp=0.6, window=1.8),
+        quick=hang_job(64, ramp=0.3, window=0.6),
+        most=HANG_ROUNDS,
+        alone=hang_round,
+    ),
 )
 _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
 
@@ -151,7 +171,7 @@ _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
 def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: Callable[[str], None]) -> list[Outcome]:
     """Measure. Raises BenchError."""
     outcomes: dict[str, Outcome] = {}
-    shared = [measure for measure in chosen if not measure.fresh]
+    shared = [measure for measure in chosen if not measure.fresh and measure.alone is None]
     if shared:
         with _warm_site(nginx) as place:
             for measure in shared:
@@ -159,7 +179,13 @@ def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: C
                 seen = [_round(measure, place, number, times, quick, tell) for number in range(times)]
                 outcomes[measure.name] = _outcome(measure, seen, quick)
     for measure in chosen:
-        if measure.fresh:
+        if measure.alone is not None:
+            times, seen = min(rounds, measure.most), []
+            for number in range(times):
+                tell(f"{measure.name}, round {number + 1} of {times}")
+                seen.append(measure.alone(measure.job_for(quick)))
+            outcomes[measure.name] = _outcome(measure, seen, quick)
+        elif measure.fresh:
             seen, times = [], min(rounds, measure.most)
             for number in range(times):
                 with _warm_site(nginx) as place:
@@ -192,7 +218,7 @@ def _round(
 
 def _outcome(measure: Measure, seen: list[dict[str, Figures]], quick: bool) -> Outcome:
     title = measure.title.format(streams=measure.job_for(quick).streams)
-    rows = tuple(seen[0]) if measure.by_wire else measure.targets
+    rows = measure.targets if measure.alone is None and not measure.by_wire else tuple(seen[0])
     return Outcome(measure.name, title, {row: over_rounds(row, seen) for row in rows})
 
 
@@ -203,31 +229,6 @@ def figures(place: Site, target: Target, job: Job) -> Figures:
     place.pause()  # what came before does not count
     found = figures_of(place.load(target, job), job, watched=True)
     return found | {"pause_ms": place.pause() * 1e3}
-
-
-def figures_of(result: Result, job: Job, watched: bool) -> Figures:
-    """What a result tells; what it cannot tell is not there."""
-    found: Figures = {
-        "load_busy": result.load_cpu / result.seconds,
-        # The machine's clock ticks, those of the processes do not: a little below nothing is nothing.
-        "others_busy": max(0.0, result.other_cpu / result.seconds),
-    }
-    if result.frames:
-        found["chunks_per_s"] = result.frames / result.seconds
-    if watched and result.frames:
-        found["cpu_us_per_chunk"] = result.cpu / result.frames * 1e6
-    if watched and result.streams:
-        found["cpu_ms_per_stream"] = result.cpu / result.streams * 1e3
-    if result.first.count:
-        found["first_p50_ms"] = result.first.p50 * 1e3
-        found["first_p99_ms"] = result.first.p99 * 1e3
-    if result.gaps.count:
-        found["gap_p99_ms"] = result.gaps.p99 * 1e3
-    if watched and job.hold and not result.frames:
-        for name in ("rss", "pss", "private"):
-            grown = getattr(result.after, name) - getattr(result.before, name)
-            found[f"{name}_kib_per_stream"] = grown / job.streams / 1024
-    return found
 
 
 def compared(targets: dict[Target, Figures]) -> dict[str, Figures]:

@@ -130,4 +130,15 @@ into the client's. nginx passes the same provider's stream in the same round, ne
 are filled up to about {chunk} bytes where the wire has a place for that (Gemini's has none), and translated ones are
 shorter. Ollama's lines of JSON on both sides have no target. At most three rounds.
 """,
+    "failover": """\
+The first target fails each time, and the second answers at once. Configured is what the route waits before it turns
+away from a target: `first_token` for the one that never sends headers, nothing for the others. Connections are those to
+the first target that stand when all streams are over: after a 503 and an empty answer, which were read to their ends,
+they are kept for further requests. At most two rounds.
+""",
+    "hang": """\
+The provider that hangs is a process that was stopped: the kernel takes its connections and requests, and nobody
+answers. Found again is the time from the instant at which it goes on, while it is ejected, until a user is served by
+it; in between they are served by a second target. Nobody hangs: the average of before and after. At most two rounds.
+""",
 }

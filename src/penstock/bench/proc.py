@@ -72,6 +72,17 @@ def kibibytes(text: str, name: str) -> int:
     return int(match[1]) * 1024
 
 
+def connections_to(port: int) -> int:
+    """Connections of this machine that stand, over IPv4, to a port."""
+    return established((_PROC / "net/tcp").read_text(), port)
+
+
+def established(text: str, port: int) -> int:
+    """The lines of the text of ``/proc/net/tcp`` that are connections to a port which stand."""
+    rows = [line.split()[2:4] for line in text.splitlines()[1:]]
+    return sum(state == "01" and int(remote.rpartition(":")[2], 16) == port for remote, state in rows)
+
+
 def cpu_model(text: str) -> str:
     """The processor's name in the text of ``/proc/cpuinfo``, or an empty text."""
     match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.bench.goals import Column, Goal
+from penstock.bench.goals_of_failures import COLUMNS_OF_FAILURES, OF_FAILURES
 from penstock.bench.measures import Outcome
 from penstock.bench.proc import Machine
 from penstock.bench.spread import Spread
@@ -24,18 +26,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     quick: bool
     outcomes: tuple[Outcome, ...]
-
-
-class Goal(msgspec.Struct, frozen=True):
-    """A promise: the median (or with ``worst`` the highest) of the figure is at most ``limit`` in each of ``rows``."""
-
-    measure: str
-    figure: str
-    text: str
-    limit: float
-    unit: str
-    worst: bool = False
-    rows: tuple[str, ...] = ("gateway",)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -79,10 +69,9 @@ GOALS = (
         "× nginx",
         rows=tuple(case.label for case in CASES if case.limit == TRANSLATED_LIMIT),
     ),
+    *OF_FAILURES,
 )
 
-Column = tuple[str, str, str]
-"""Figure, heading, format."""
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "paced": (
         ("cpu_us_per_chunk", "CPU µs/chunk", ".1f"),
@@ -123,6 +112,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("nginx_us_per_chunk", "nginx µs/chunk", ".1f"),
         ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
     ),
+    **COLUMNS_OF_FAILURES,
 }
 NAMES = {"direct": "direct", "nginx": "nginx", "gateway": "Penstock"}
 BUSY = 0.9

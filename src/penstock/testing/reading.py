@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.errors import FrameTooLarge
+from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, UsageReport
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Close, Open
@@ -45,7 +45,7 @@ class Reading:
         self.marked = False
         """The end marker came, and the answer was complete then."""
         self.over = False
-        """An ending came: an error, a marker too early, a frame that is too large."""
+        """An ending came: an error, a marker too early, a frame that is too large or none."""
         self.ended: bool | None = None
         """The body's end: clean or not; None when it was not seen."""
 
@@ -85,11 +85,11 @@ class Reading:
         if self.over:
             return
         try:
-            frames, too_large = self._attempt.receive(data), False
-        except FrameTooLarge as error:
-            frames, too_large = error.frames, True
+            frames, unreadable = self._attempt.receive(data), False
+        except (FrameTooLarge, CorruptFrame) as error:
+            frames, unreadable = error.frames, True
         self._read(at, frames)
-        self.over = self.over or too_large
+        self.over = self.over or unreadable
 
     def end(self, at: float, *, clean: bool) -> None:
         """The body ended."""

@@ -49,6 +49,8 @@ class GeminiDecoder:
         """The provider sends an array; None before the first frame."""
         self._closed = False
         """The array is closed."""
+        self._unopened = False
+        """The element with the opening bracket was left out, and none was handed on since."""
         self._elements = 0
         """Elements written to a client that wants an array where the provider sends none."""
         self._started = False
@@ -106,7 +108,8 @@ class GeminiDecoder:
         if data[:1] in (b"[", b","):
             data = data[1:].lstrip(_SPACE)
         if data != b"]":
-            return self._read(frame, data, usual=True)
+            decoded = self._read(frame, data, usual=True)
+            return decoded if decoded[0] is not None and not self._unopened else self._opened(frame, *decoded)
         self._closed = True
         failure = self._failure()
         if failure is not None:
@@ -114,6 +117,15 @@ class GeminiDecoder:
         # Where an answer that has begun is not finished, an error follows and closes the client's list.
         over = self.finished or not self._candidates
         return (frame if over and self._wants(array=True) else None), ()
+
+    def _opened(self, frame: bytes, handed_on: bytes | None, events: tuple[Event, ...]) -> Decoded:
+        """Where the element that opens the list is left out, the next one opens it."""
+        if handed_on is None:
+            self._unopened = self._unopened or frame.lstrip(_SPACE)[:1] == b"["
+        elif self._wants(array=True):
+            self._unopened = False
+            handed_on = b"[" + frame.lstrip(_SPACE).removeprefix(b",").lstrip(_SPACE)
+        return handed_on, events
 
     def _read(self, frame: bytes, data: bytes, *, usual: bool) -> Decoded:
         try:
