@@ -9,7 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.events import Reasoning, Text
+from penstock.framing.sse import SSEFramer
+from penstock.usage import Usage
 from penstock.wire.alike import Alike
+from penstock.wire.anthropic_messages import MessagesDecoder
+from penstock.wire.gemini import GeminiDecoder
 from penstock.wire.openai_chat import ChatDecoder
 
 _HEAD = b'data: {"id":"c1","model":"m","choices":[{"index":0,"delta":{"%b":'
@@ -31,6 +35,26 @@ def begun() -> ChatDecoder:
 def taught(by: bytes) -> Alike:
     alike, decoder = Alike(), begun()
     alike.learn(3, by, decoder.decode(by)[1], decoder)
+    return alike
+
+
+def gemini(text: str, usage: str = '{"promptTokenCount":3,"candidatesTokenCount":7}') -> bytes:
+    content = {"parts": [{"text": text}], "role": "model"}
+    parts = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return f'data: {{"candidates":[{{"content":{parts}}}],"usageMetadata":{usage},"responseId":"r1"}}\r\n\r\n'.encode()
+
+
+class Reads:
+    """A client of Gemini's own form."""
+
+    array = False
+    begun = True
+
+
+def taught_by_gemini() -> Alike:
+    alike, decoder = Alike(), GeminiDecoder(Reads())
+    decoder.decode(gemini("so it began"))
+    alike.learn(3, gemini(" river"), decoder.decode(gemini(" river"))[1], decoder)
     return alike
 
 
@@ -112,3 +136,45 @@ def test_a_provider_whose_frames_are_never_alike_is_not_learnt_from_for_ever():
     alike.forget(useful=True)
     alike.learn(3, frame("x"), (Text("x"),), decoder)
     assert alike.attempt == 3
+
+
+def test_counts_that_come_with_every_delta_are_read_with_it():
+    alike = taught_by_gemini()
+    assert asked(alike, gemini(" does", '{"promptTokenCount":3,"candidatesTokenCount":8,"x":[{"a":1}]}')) == " does"
+    assert alike.usage == Usage(input=3, output=8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(gemini("x", '{"promptTokenCount":,"candidatesTokenCount":8}'), id="no number"),
+        pytest.param(gemini("x", '{"promptTokenCount":"3"}'), id="no count"),
+        pytest.param(gemini("x", "{}"), id="nothing counted"),
+        pytest.param(gemini("x", "{},{}"), id="two objects"),
+        pytest.param(gemini("é"), id="bytes that are not characters"),
+    ],
+)
+def test_counts_that_are_none_are_left_to_the_decoder(data):
+    assert asked(taught_by_gemini(), data) == ""
+
+
+@pytest.mark.parametrize("blanks", [0, 1, 9])
+def test_blanks_behind_the_text_may_be_any_number(blanks):
+    def delta(text: str, blanks: int) -> bytes:
+        said = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+        fields = json.dumps(said, separators=(",", ":"))[:-1]
+        return f"event: content_block_delta\ndata: {fields}{' ' * blanks}}}\n\n".encode()
+
+    alike, decoder = Alike(), MessagesDecoder()
+    alike.learn(3, delta("a", 4), decoder.decode(delta("a", 4))[1], decoder)
+    assert asked(alike, delta("b", blanks)) == "b"
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\r\nx\n", b"\r\n\n", b"\n\n"])
+def test_a_frame_ends_with_its_blank_line_whatever_the_line_ends_are(end):
+    framer = SSEFramer()
+    framer.feed(b"data: 1\r\n\r\n")
+    data = b"data: 2" + end
+    plain = SSEFramer()
+    bytewise = [frame for at in range(len(data)) for frame in plain.feed(data[at : at + 1])]
+    assert framer.feed(data) == bytewise

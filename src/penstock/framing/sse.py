@@ -79,9 +79,12 @@ class SSEFramer:
     def _one_line_in_crlf(self, data: bytes) -> bool:
         """One line and the blank one, as providers that end their lines with CRLF send nearly always."""
         size = len(data)
-        if not data.endswith(b"\r\n\r\n") or size > self._limit:
-            return False
-        return data.find(b"\r") == size - 4 and data.find(b"\n") == size - 3
+        return (
+            data.find(b"\n") == size - 3
+            and data.find(b"\r") == size - 4
+            and data.endswith(b"\r\n")
+            and size <= self._limit
+        )
 
     def _feed_slowly(self, data: bytes) -> list[bytes]:
         if not self._started:

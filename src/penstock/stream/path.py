@@ -41,6 +41,8 @@ class Path:
             passed = self._passed
             passed.append(now)
             self._size += len(data)
+            if alike.usage is not None:
+                self._upstream.report(alike.usage)
             if len(passed) == _MOST:
                 self.count()
             return data

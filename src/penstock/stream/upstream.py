@@ -205,7 +205,7 @@ class UpstreamSide:
             self._frame(attempt, handed_on, events, now)
             self._course.flush(now)
             return None
-        if decoder.steady and handed_on is frame and attempt.framer.idle and attempt.limit >= LARGEST_READ:
+        if decoder.alike is not None and handed_on is frame and attempt.framer.idle and attempt.limit >= LARGEST_READ:
             alike.learn(attempt.number, frame, events, decoder)
         return handed_on
 
@@ -371,7 +371,7 @@ class UpstreamSide:
         """Write down what an event reports. False for those that turn the stream's course."""
         kind = type(event)
         if kind is UsageReport:
-            attempt.usage = (attempt.usage or Usage()).overwritten_by(event.usage)
+            attempt.usage = event.usage if attempt.usage is None else attempt.usage.overwritten_by(event.usage)
         elif kind is Finish:
             attempt.finish = attempt.finish or event.reason
         elif kind is Start:
@@ -381,6 +381,13 @@ class UpstreamSide:
         if attempt is self.attempt:
             self._promote(attempt)
         return True
+
+    def report(self, usage: Usage) -> None:
+        """Usage of the current attempt."""
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.usage = usage if attempt.usage is None else attempt.usage.overwritten_by(usage)
+            self._account.usage = attempt.usage
 
     def _turn(self, attempt: Attempt, frame: bytes | None, event: Event, now: float) -> bool:
         """An event that turns the stream's course: an error, the end, a frame of no grammar."""

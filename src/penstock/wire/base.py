@@ -17,6 +17,7 @@ from penstock.events import ErrorReport, Event
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire.conversation import Conversation
+from penstock.wire.filling import Filling
 
 Decoded = tuple[bytes | None, tuple[Event, ...]]
 """The bytes to hand on to a client of the same wire (None: nothing), and what the frame means."""
@@ -44,8 +45,10 @@ class View(msgspec.Struct, frozen=True):
 class Framer(Protocol):
     """Bytes to whole frames. Joined, the frames and the rest are the bytes."""
 
-    idle: bool
-    """Nothing is pending: what comes next begins a frame. May be False where it is not known."""
+    @property
+    def idle(self) -> bool:
+        """Nothing is pending: what comes next begins a frame. May be False where it is not known."""
+        ...
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes. Raises FrameTooLarge, or CorruptFrame for bytes that are none."""
@@ -64,9 +67,11 @@ class Framer(Protocol):
 class Decoder(Protocol):
     """Reads one answer of a provider; one for each attempt."""
 
-    steady: bool
-    """A delta of text or reasoning, and one with the same bytes around its text, leave this decoder as it was, once
-    one such delta was read: see `alike`."""
+    @property
+    def alike(self) -> tuple[Filling, ...] | None:
+        """Not None: a delta of text or reasoning, and one with the same bytes around its text and its filling, leave
+        this decoder as it was, once one such delta was read (see `alike.Alike`). These are the fillings."""
+        ...
 
     @property
     def marked(self) -> bool:

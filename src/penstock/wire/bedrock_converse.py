@@ -60,7 +60,7 @@ _EMPTY_IS_RIGHT = frozenset({"max_tokens", "model_context_window_exceeded", "gua
 class ConverseDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
-    steady = False
+    alike = None
 
     def __init__(self) -> None:
         self._blocks = Blocks()

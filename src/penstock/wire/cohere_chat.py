@@ -69,7 +69,7 @@ _ERRORS = ("ERROR", "TIMEOUT")
 class CohereDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
-    steady = True
+    alike = ()
 
     def __init__(self) -> None:
         self._id = ""

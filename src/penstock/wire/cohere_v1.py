@@ -50,7 +50,7 @@ class CohereV1Decoder:
     """Turns the lines of one answer into events and remembers what completeness needs. No client speaks this wire, so
     that the lines themselves go nowhere."""
 
-    steady = False
+    alike = None
 
     def __init__(self) -> None:
         self._calls: dict[Any, int] = {}

@@ -47,7 +47,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
 class Remembered:
     """A decoder (see `base.Decoder`) that remembers a plain answer."""
 
-    steady = False
+    alike = None
 
     def __init__(self, decoder: Decoder):
         self.inner = decoder

@@ -15,7 +15,7 @@ from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.gemini_candidate import CandidateReader, OutOfOrder
-from penstock.wire.gemini_chunk import CHUNK, KINDS, TEXT_CHUNK, Chunk, block_word, compact, read_usage
+from penstock.wire.gemini_chunk import CHUNK, COUNTS, KINDS, TEXT_CHUNK, Chunk, block_word, compact, read_usage
 from penstock.wire.gemini_errors import error_report
 
 _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
@@ -38,7 +38,7 @@ class GeminiDecoder:
     ``client``: of this wire; None when the answer is told in another.
     """
 
-    steady = False
+    alike = (COUNTS,)
 
     marked = False
     """This wire has no end marker: the body's own end is it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from penstock.events import FinishKind
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.filling import Filling
 
 _NONE = msgspec.Raw(b"")
 Count = int | float | None
@@ -188,6 +190,15 @@ def read_usage(said: UsageMetadata) -> Usage | None:
         reasoning=None if thoughts is None else int(thoughts),
         cache_read=None if cached is None else int(cached),
     )
+
+
+def _counts(data: bytes) -> Usage | None:
+    return read_usage(_USAGE.decode(data))
+
+
+_USAGE = msgspec.json.Decoder(UsageMetadata)
+COUNTS = Filling(b'"usageMetadata":', re.compile(rb"\{[^{}\[\]]*(?:\[[^\[\]]*\][^{}\[\]]*)*\}"), _counts)
+"""The counts so far, which come with every chunk."""
 
 
 def compact(data: bytes) -> bytes:

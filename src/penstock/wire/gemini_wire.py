@@ -24,8 +24,6 @@ _BOM = b"\xef\xbb\xbf"
 class GeminiFramer:
     """Server-sent events or a JSON array, as the first character says. Space before it is kept for either."""
 
-    idle = False
-
     def __init__(self, limit: int):
         self._limit = limit
         self._start = b""
@@ -44,6 +42,11 @@ class GeminiFramer:
         framer = self._framer = JSONArrayFramer(self._limit) if first == b"[" else SSEFramer(self._limit)
         start, self._start = self._start, b""
         return framer.feed(start)
+
+    @property
+    def idle(self) -> bool:
+        """What comes next begins a frame."""
+        return self._framer is not None and self._framer.idle
 
     @property
     def pending(self) -> int:

@@ -58,7 +58,7 @@ def _replaced(data: bytes, place: tuple[str, ...], name: bytes) -> bytes:
 class Renamed:
     """A decoder (see `base.Decoder`) whose frames give the client ``model`` as the name. Its events tell the truth."""
 
-    steady = False
+    alike = None
 
     def __init__(self, decoder: Decoder, wire: str, model: str):
         self.inner = decoder

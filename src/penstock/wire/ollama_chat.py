@@ -81,7 +81,7 @@ _EMPTY_IS_RIGHT = frozenset({"load", "unload", "length", "content_filter"})
 class OllamaDecoder:
     """Turns the lines of one answer into events and remembers what completeness needs."""
 
-    steady = False
+    alike = None
 
     def __init__(self) -> None:
         self._started = False

@@ -23,7 +23,8 @@ _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
 _OPAQUE: tuple[Event, ...] = (Opaque(),)
 _END: tuple[Event, ...] = (EndMarker(),)
 _TEXT = "response.output_text.delta"
-_TEXT_HEADS = (b"event: response.output_text.delta\n", b'data: {"type":"response.output_text.delta"')
+_TEXT_HEAD = b"event: response.output_text.delta\ndata: "
+_DATA = len(_TEXT_HEAD)
 
 
 class ResponsesDecoder:
@@ -32,7 +33,7 @@ class ResponsesDecoder:
     ``lead`` is called with the answer at its first token, which is the commit: from then on it is what the client has.
     """
 
-    steady = False
+    alike = None
 
     def __init__(self, lead: Callable[[Answer], None] | None = None):
         self._lead = lead
@@ -54,13 +55,13 @@ class ResponsesDecoder:
         of its shapes only. Providers' own ``keepalive`` events, missing numbers, missing ``event`` lines and unknown
         events pass as they are.
         """
+        if frame.startswith(_TEXT_HEAD) and frame.find(b"\n", _DATA) == len(frame) - 2:
+            text = self._more_text(frame[_DATA:-2])
+            if text:
+                return frame, (Text(text),)
         data = _payload(frame)
         if data is None:
             return self._decode_slowly(frame)
-        if self._reader.at is not None and frame.startswith(_TEXT_HEADS):
-            text = self._more_text(data)
-            if text:
-                return frame, (Text(text),)
         try:
             event = EVENT.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):

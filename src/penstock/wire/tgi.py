@@ -63,7 +63,7 @@ class TGIDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs. No client speaks this wire, so
     that the frames themselves go nowhere."""
 
-    steady = False
+    alike = None
 
     def __init__(self) -> None:
         self._finish: str | None = None

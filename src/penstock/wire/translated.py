@@ -15,7 +15,7 @@ class Translated:
     as the model, instead of the provider's own name for it.
     """
 
-    steady = False
+    alike = None
 
     def __init__(self, decoder: Decoder, writer: Writer, model: str | None = None):
         self._decoder = decoder
