@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from penstock.config.values import Config
+from penstock.drive.journal import Journal
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
@@ -41,11 +42,14 @@ class Gateway:
         self.streams = Streams()
         self.targets = Targets()
         self.writer = writer or LogWriter()
+        self.journal = _journal(config)
         self._pool: Pool | None = None
         self.metrics = Metrics(
             active=lambda: len(self.streams),
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
+            journal_bytes=lambda: self.journal.size if self.journal else 0,
+            journal_streams=lambda: len(self.journal) if self.journal else 0,
             ejected=lambda: self.targets.out(time.monotonic()),
         )
         self.application = Application(
@@ -56,6 +60,7 @@ class Gateway:
             recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
             clock=time.monotonic,
             make_pool=self._make_pool,
+            journal=self.journal,
         )
 
     def _make_pool(self) -> Pool:
@@ -72,6 +77,14 @@ class Gateway:
             loop.call_later(_PAUSE_INTERVAL, look, now + _PAUSE_INTERVAL)
 
         loop.call_soon(look, time.monotonic())
+
+
+def _journal(config: Config) -> Journal | None:
+    """Where delivered frames are kept."""
+    settings = config.journal
+    if settings is None:
+        return None
+    return Journal(ttl=settings.ttl, per_stream=settings.per_stream, limit=settings.total, clock=time.monotonic)
 
 
 def application(config: Config) -> Application:

@@ -43,9 +43,9 @@ MUTANTS = [
     Mutant(
         "it goes on talking to a client that left",
         "1",
-        MACHINE,
-        "        self._client.leave(now)\n",
-        "",
+        "stream/departure.py",
+        "provider's usage may still come.\n            self._client.leave(now)\n",
+        "provider's usage may still come.\n",
         "stream/test_plays_completed.py",
     ),
     # 2. Every Open meets a Close.

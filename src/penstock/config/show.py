@@ -8,7 +8,7 @@ import yaml
 
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Key, Provider, Route
+from penstock.config.values import Config, Journal, Key, Provider, Route
 from penstock.config.variables import escape
 from penstock.policy.hedge import HedgeAfter
 
@@ -29,6 +29,7 @@ def show(config: Config) -> str:
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    tree["journal"] = _journal(config.journal)
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
@@ -71,6 +72,12 @@ def _route(route: Route) -> dict[str, Any]:
                 "buffer": format_size(delivery.slow_client.buffer),
                 "timeout": _deadline(delivery.slow_client.timeout),
             },
+            "on_disconnect": delivery.on_disconnect,
+            "drain": {
+                "seconds": format_duration(delivery.drain.seconds),
+                "tokens": delivery.drain.tokens,
+                "streams": delivery.drain.streams,
+            },
             "max_frame": format_size(delivery.max_frame),
             "settle": format_duration(delivery.settle),
             "malformed": delivery.malformed,
@@ -89,6 +96,8 @@ def _key(key: Key) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": escape(key.name), "key": MASK}
     if key.models:
         shown["models"] = [escape(model) for model in key.models]
+    if key.admin:
+        shown["admin"] = True
     return shown
 
 
@@ -96,6 +105,17 @@ def _hedge(after: HedgeAfter | None) -> str | None:
     if after is None or after.quantile is None:
         return None if after is None else _deadline(after.fixed)
     return f"p{after.quantile * 100:g}"
+
+
+def _journal(journal: Journal | None) -> dict[str, Any] | None:
+    if journal is None:
+        return None
+    return {
+        "url": escape(journal.url) if "@" not in journal.url else MASK,
+        "ttl": format_duration(journal.ttl),
+        "per_stream": format_size(journal.per_stream),
+        "total": format_size(journal.total),
+    }
 
 
 def _deadline(seconds: float | None) -> str | None:

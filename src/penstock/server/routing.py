@@ -11,6 +11,7 @@ from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
+from penstock.policy.leaving import Drains
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.patience import patience
@@ -22,6 +23,7 @@ from penstock.upstream.pool import Pool
 from penstock.wire.base import ClientSession, ClientWire, Decoder, View, adopted, clients_of
 from penstock.wire.conversation import Conversation
 from penstock.wire.dialects import dialect_of
+from penstock.wire.leaving import stops_when_left
 from penstock.wire.translated import Translated
 
 
@@ -59,6 +61,7 @@ class Router:
     def __init__(self, config: Config, health: Targets):
         self._health = health
         self._routes = {route.name: route for route in config.routes}
+        self._drains = {route.name: Drains(route.delivery.drain.streams) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -130,6 +133,7 @@ class Router:
             total_from=total_from,
             retries=route.retries,
             delivery=route.delivery,
+            drains=self._drains[route.name],
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
         return plan, RequestDialer(pool, request, targets, headers)
@@ -169,6 +173,7 @@ class Router:
             wire=upstream.wire,
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
+            stops_when_left=stops_when_left(upstream.wire.name, upstream.host),
             ask_usage=dialect_of(upstream.host).takes_stream_options,
         )
         return _Target(upstream, model, way, body)

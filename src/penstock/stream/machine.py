@@ -4,7 +4,7 @@ Laws. Each is a property test in tests/laws.
 
 1.  Exactly one Done, last; exactly one Record; nothing is sent after either.
 2.  Every Open(k) meets exactly one Close(k), on every path. At most two are open, and one once a token event came.
-3.  (resume: with the journal)
+3.  What a resumable client was sent is in the journal first, numbered 1, 2, 3…; the journal's end comes once.
 4.  The first token event released is the commit. Before it failure may become failover; after it never silently.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
@@ -31,8 +31,9 @@ from penstock.policy.backoff import Backoff
 from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
-from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record
+from penstock.stream.departure import Departure
+from penstock.stream.journaled import side_of
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
@@ -41,7 +42,7 @@ from penstock.stream.upstream import UpstreamSide
 Timer = tuple[float, Callable[[float], None]]
 
 
-class Stream:
+class Stream(Departure):
     """One stream. Call `start`, then `receive` for everything that happens and `expire` when `deadline` has come."""
 
     def __init__(self, plan: Plan, now: float):
@@ -80,7 +81,7 @@ class Stream:
         """The course is run; what is left is late usage, or a client that has not read its end yet."""
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
-        self._client = ClientSide(plan, self.account, self._out, now)
+        self._client = side_of(plan)(plan, self.account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
@@ -93,9 +94,15 @@ class Stream:
             inputs.ClientBlocked: self._on_blocked,
             inputs.ClientDrained: self._on_drained,
             inputs.ClientLeft: self._on_left,
+            inputs.Followed: self._on_followed,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }
+
+    @property
+    def name(self) -> str:
+        """The answer's id, as the provider says."""
+        return self._upstream.name
 
     # -- the calls ------------------------------------------------------------------------------------------------
 
@@ -161,6 +168,8 @@ class Stream:
         if self.settling:
             return timers if self._settle_until is None else [(self._settle_until, self._late), *timers]
         limits, attempt = self._plan.deadlines, self._upstream.attempt
+        if self.alone_until is not None:
+            timers.append((self.alone_until, self._abandoned))
         if limits.total is not None:
             timers.append((self.began + limits.total, self._too_long))
         if self._again_at is not None:
@@ -217,6 +226,9 @@ class Stream:
         self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
+        if self._plan.resumable is not None and not self.settling:
+            self._detach(now, drop=True)
+            return
         self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
 
     def _late(self, now: float) -> None:
@@ -237,7 +249,8 @@ class Stream:
 
     def complete(self, attempt: Attempt, now: float) -> None:
         """The answer is whole: end the client's side at once, and give the provider a moment for late usage."""
-        self._outcome = Outcome.COMPLETED
+        if not self.draining:
+            self._outcome = Outcome.COMPLETED
         self.settling = True
         self.epoch += 1
         if attempt.state is Upstream.WAITING:
@@ -340,13 +353,14 @@ class Stream:
 
     def _done(self, now: float) -> None:
         self.over = True
+        self._departed()
         self.account.outcome = self._outcome
         self.account.duration = now - self.began
         self._client.close(now)
         self._out.append(Record(self.account))
         self._out.append(Done(self._outcome or Outcome.CRASHED))
 
-    # -- the client -----------------------------------------------------------------------------------------------
+    # -- the client (leaving and stopping: `departure`) ------------------------------------------------------------
 
     def _on_blocked(self, happened: inputs.ClientBlocked, now: float) -> None:
         if self._client.block(now):
@@ -357,31 +371,6 @@ class Stream:
             self._upstream.resume(self._client.blocked_since, now)
             if self.settling and self._client.ended and self._upstream.attempt is None:
                 self._done(now)
-
-    def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
-        if self.settling and self._client.owes_end:
-            self._end(faults.client_closed(), now)
-            return
-        attempt = self._upstream.attempt
-        had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
-        self._client.leave(now)
-        if had_finish and attempt is not None and self.account.streamed and not self.settling:
-            # It left on the answer's own end: complete, and the provider's usage may still come.
-            self.complete(attempt, now)
-        elif not self.settling:
-            self._end(faults.client_closed(), now)
-        elif attempt is None:
-            self._done(now)
-
-    def _on_stop(self, happened: inputs.Stop, now: float) -> None:
-        if self._outcome is None:
-            self._outcome = Outcome.STOPPED
-            self.settling = True
-            attempt = self._upstream.attempt
-            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            self._client.stop(said, self._upstream.name, self._upstream.model, now)
-            self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
         self._end(faults.shutdown(), now)

@@ -10,6 +10,7 @@ import msgspec
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.leaving import Drains
 from penstock.request import StreamRequest
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 
@@ -28,6 +29,17 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """A fresh decoder, for each attempt."""
     ask_usage: bool = True
     """The provider takes the question for usage."""
+    stops_when_left: bool | None = None
+    """Closing the connection ends the generation, and the bill; None: nobody knows."""
+
+
+class Resumable(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream outlives its client's connection."""
+
+    ids: bool = False
+    """Every data frame gets a line ``id: <stream>.<n>``."""
+    alone: float = 600.0
+    """Seconds that it may go on while nobody follows it."""
 
 
 class Asking(Protocol):
@@ -63,5 +75,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A random number in [0, 1) for the waits before that."""
     asking: Asking | None = None
     """None: every target is worth every attempt."""
+    resumable: Resumable | None = None
+    """None: the stream is over when its client has left."""
+    drains: Drains | None = None
+    """Bounds the drains of the route; None: as many as there are."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
