@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
+from penstock.store.shared import Store
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
@@ -42,13 +44,15 @@ class Gateway:
         self.streams = Streams()
         self.targets = Targets()
         self.writer = writer or LogWriter()
-        self.journal = _journal(config)
+        self.store = _store(config)
+        self.journal = _journal(config, self.store)
         self._pool: Pool | None = None
         self.metrics = Metrics(
             active=lambda: len(self.streams),
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
             journal_bytes=lambda: self.journal.size if self.journal else 0,
+            journal_lost=lambda: self.store.lost if self.store else 0,
             journal_streams=lambda: len(self.journal) if self.journal else 0,
             ejected=lambda: self.targets.out(time.monotonic()),
         )
@@ -61,6 +65,7 @@ class Gateway:
             clock=time.monotonic,
             make_pool=self._make_pool,
             journal=self.journal,
+            store=self.store,
         )
 
     def _make_pool(self) -> Pool:
@@ -79,12 +84,22 @@ class Gateway:
         loop.call_soon(look, time.monotonic())
 
 
-def _journal(config: Config) -> Journal | None:
+def _journal(config: Config, store: Store | None) -> Journal | None:
     """Where delivered frames are kept."""
-    settings = config.journal
-    if settings is None:
+    kept = config.journal
+    if kept is None:
         return None
-    return Journal(ttl=settings.ttl, per_stream=settings.per_stream, limit=settings.total, clock=time.monotonic)
+    return Journal(ttl=kept.ttl, per_stream=kept.per_stream, limit=kept.total, clock=time.monotonic, backing=store)
+
+
+def _store(config: Config) -> Store | None:
+    """What stands behind the journal."""
+    kept = config.journal
+    if kept is None or not kept.url.startswith(("redis://", "rediss://")):
+        return None
+    from penstock.store.redis_journal import RedisJournal
+
+    return RedisJournal(kept.url, gateway=secrets.token_hex(8), ttl=kept.ttl, per_stream=kept.per_stream)
 
 
 def application(config: Config) -> Application:

@@ -45,6 +45,11 @@ class Follower(Protocol):
     def news(self) -> None:
         """Frames were appended, or the journal was sealed."""
 
+    @property
+    def behind(self) -> int:
+        """The bytes that it has not written yet, about."""
+        ...
+
 
 class Backing(Protocol):
     """A store behind the journals. Nothing here waits or raises."""
@@ -57,6 +62,9 @@ class Backing(Protocol):
 
     def sealed(self, log: Log) -> None:
         """The journal has its end."""
+
+    def released(self, owner: str | None, name: str) -> None:
+        """An idempotency key is free again."""
 
 
 class Log:
@@ -239,3 +247,5 @@ class Journal:
         key = self._keys_of.pop(stream, None)
         if key is not None:
             self._keys.pop(key, None)
+            if self.backing is not None:
+                self.backing.released(*key)

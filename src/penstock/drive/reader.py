@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.drive.journal import Follower
 from penstock.outcome import Outcome
 from penstock.ports import Sink
 from penstock.stream import head
@@ -28,10 +29,10 @@ class Source(Protocol):
         """The end, if it has one."""
         ...
 
-    def follow(self, follower: Reader) -> None:
+    def follow(self, follower: Follower) -> None:
         """Tell of news."""
 
-    def leave(self, follower: Reader) -> None:
+    def leave(self, follower: Follower) -> None:
         """No longer."""
 
 
@@ -88,6 +89,13 @@ class Reader:
         if self.outcome is None:
             self._wait()
 
+    @property
+    def behind(self) -> int:
+        """The bytes of the source that were not written yet, about."""
+        ring = self._source.ring
+        held = ring.last - ring.first + 1
+        return ring.size * (ring.last - self._cursor) // held if held > 0 else 0
+
     def news(self) -> None:
         """Write what is there and not written yet, as far as the client takes it."""
         if self._blocked or self.outcome is not None:
@@ -95,6 +103,8 @@ class Reader:
         seal = self._source.seal
         if seal is not None and seal.body is not None and not self._manner.events and not self._headed:
             self._document(seal)
+            return
+        if seal is None and self._manner.form == WHOLE and not self._manner.events:
             return
         try:
             while not self._blocked and (frames := self._source.ring.after(self._cursor)):

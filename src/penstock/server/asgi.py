@@ -30,6 +30,7 @@ from penstock.server.lane import lane_of
 from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
 from penstock.server.streams_api import StreamsApi
+from penstock.store.shared import Store
 from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
@@ -66,12 +67,13 @@ class Application:
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
         journal: Journal | None = None,
+        store: Store | None = None,
     ):
         self._config = config
         self._router = Router(config, targets)
         self._keyring = Keyring(config.keys)
         self._streams = streams
-        self._resuming = Resuming(streams, journal)
+        self._resuming = Resuming(journal, store)
         self._api = StreamsApi(self._resuming, self._keyring, self._read)
         self._targets = targets
         self._metrics = metrics
@@ -105,6 +107,7 @@ class Application:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            self._start_store()
             self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 
@@ -113,6 +116,8 @@ class Application:
         await self._streams.drain(0)
         if self._resuming.journal is not None:
             self._resuming.journal.close()
+        if self._resuming.store is not None:
+            await self._resuming.store.close()
         if self._preparing is not None:
             self._preparing.cancel()
         await self._router.close()
@@ -159,7 +164,7 @@ class Application:
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
         path, headers, body = scope["penstock.path"], tuple(scope["headers"]), await self._body(scope, receive)
-        taken = self._resuming.taken_up(wire, headers, path, body, key)
+        taken = await self._resuming.taken_up(wire, headers, key)
         if taken is not None:
             await self._read(taken, scope, receive, send)
             return
@@ -169,6 +174,11 @@ class Application:
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], headers, self._running_pool(), self._clock()
         )
+        plan = msgspec.structs.replace(plan, resumable=self._resuming.asked(headers, route))
+        taken = await self._resuming.claim(headers, path, body, key, plan.stream)
+        if taken is not None:
+            await self._read(taken, scope, receive, send)
+            return
         plan = self._hedging.planned(plan)
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
@@ -177,10 +187,8 @@ class Application:
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
-        plan = msgspec.structs.replace(plan, resumable=self._resuming.asked(headers, route))
         owner = None if key is None else key.name
         log = self._resuming.begin(plan, owner)
-        self._resuming.claim(headers, path, body, key, plan.stream)
         machine = Stream(plan, self._clock())
         driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._over, watch, log)
         self._streams.add(driver)
@@ -251,9 +259,14 @@ class Application:
             if not message.get("more_body", False):
                 return b"".join(pieces)
 
+    def _start_store(self) -> None:
+        if self._resuming.store is not None:
+            self._resuming.store.start()
+
     def _running_pool(self) -> Pool:
         if self._pool is None:
             self._loop = asyncio.get_running_loop()
+            self._start_store()
             self._pool = self._make_pool()
         return self._pool
 

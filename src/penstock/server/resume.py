@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,9 +13,9 @@ from penstock.config.values import Key, Route
 from penstock.drive.driver import Driver
 from penstock.drive.journal import Facts, Journal, Log
 from penstock.drive.reader import Manner, Source
-from penstock.drive.streams import Streams
 from penstock.errors import BadRequest, Fault
 from penstock.outcome import Outcome
+from penstock.store.shared import Held, Store
 from penstock.stream import numbering
 from penstock.stream.commands import Seal
 from penstock.stream.head import header
@@ -22,6 +23,7 @@ from penstock.stream.inputs import Followed, Headers, Stop
 from penstock.stream.plan import Plan, Resumable
 from penstock.wire.base import ClientWire
 
+_WAITS = (0.02, 0.1, 0.3, 0.6)
 RECENT = 1000
 """Streams that are listed after their end."""
 _LOST = "what follows in this stream is no longer held; the answer is not complete; send the request again"
@@ -49,9 +51,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 class Resuming:
     """The streams of one gateway process, as their clients see them from outside."""
 
-    def __init__(self, streams: Streams, journal: Journal | None):
-        self._streams = streams
+    def __init__(self, journal: Journal | None, store: Store | None):
         self.journal = journal
+        self.store = store
+        if store is not None:
+            store.on_stop = self._stop
         self._live: dict[str, Known] = {}
         self._ended: dict[str, dict[str, Any]] = {}
         """What is shown of them, in the order of their ends."""
@@ -117,49 +121,54 @@ class Resuming:
 
     # -- taking one up --------------------------------------------------------------------------------------------
 
-    def taken_up(self, wire: ClientWire, headers: Headers, path: str, body: bytes, key: Key | None) -> Taken | None:
-        """The stream that a POST goes on with: by its cursor, or by its idempotency key; None: it begins its own.
-        Raises BadRequest (409, 410)."""
+    async def taken_up(self, wire: ClientWire, headers: Headers, key: Key | None) -> Taken | None:
+        """The stream that a POST goes on with by its cursor; None: it has none. Raises BadRequest (410)."""
         cursor = header(headers, b"last-event-id")
-        if cursor is not None:
-            named = numbering.cursor(cursor.decode("latin-1"))
-            if named is None:
-                raise _gone("Last-Event-ID names no frame of a stream: it has the form <stream>.<n>")
-            log = self.readable(named[0], key)
-            if log.facts.client_wire != wire.name:
-                raise BadRequest(f"the stream speaks {log.facts.client_wire}, not {wire.name}")
-            return self._taken(log, named[1], events=False, ids=log.facts.ids)
-        if self.journal is None or (name := idempotency_key(headers)) is None:
+        if cursor is None:
             return None
-        claimed = self.journal.claimed(_owner(key), name)
+        named = numbering.cursor(cursor.decode("latin-1"))
+        if named is None:
+            raise _gone("Last-Event-ID names no frame of a stream: it has the form <stream>.<n>")
+        found = await self._held(named[0], key)
+        if found.facts.client_wire != wire.name:
+            raise BadRequest(f"the stream speaks {found.facts.client_wire}, not {wire.name}")
+        return await self._taken(found, named[1], events=False, ids=found.facts.ids)
+
+    async def claim(self, headers: Headers, path: str, body: bytes, key: Key | None, stream: str) -> Taken | None:
+        """Let the request's idempotency key lead to its stream; None: it does from now on, or there is none. Else the
+        stream that it leads to already. Nothing may be waited for between this and the stream's start. Raises
+        BadRequest (409, 410)."""
+        name = idempotency_key(headers)
+        if self.journal is None or name is None:
+            return None
+        owner, fingerprint = _owner(key), fingerprint_of(path, body)
+        claimed = self.journal.claimed(owner, name)
+        if claimed is None and self.store is not None:
+            claimed = await self.store.claim(owner, name, fingerprint, stream)
+            claimed = self.journal.claimed(owner, name) or claimed
         if claimed is None:
+            self.journal.claim(owner, name, fingerprint, stream)
             return None
-        fingerprint, stream = claimed
-        if fingerprint != fingerprint_of(path, body):
+        if claimed[0] != fingerprint:
             message = "this Idempotency-Key was used for another request; take a new key for a new request"
             raise BadRequest(message, status=409, code="idempotency_conflict", param="Idempotency-Key")
-        log = self.readable(stream, key)
-        return self._taken(log, 0, events=False, ids=log.facts.ids)
+        for wait in _WAITS:
+            # It may be about to begin.
+            if await self._found(claimed[1]) is None:
+                await asyncio.sleep(wait)
+        found = await self._held(claimed[1], key)
+        return await self._taken(found, 0, events=False, ids=found.facts.ids)
 
-    def claim(self, headers: Headers, path: str, body: bytes, key: Key | None, stream: str) -> None:
-        """The request's idempotency key leads to its stream from now on. Before the stream starts."""
-        name = idempotency_key(headers)
-        if self.journal is not None and name is not None:
-            self.journal.claim(_owner(key), name, fingerprint_of(path, body), stream)
-
-    def events(self, stream: str, headers: Headers, query: bytes, key: Key | None) -> Taken:
+    async def events(self, stream: str, headers: Headers, query: bytes, key: Key | None) -> Taken:
         """What ``GET /v1/streams/{id}/events`` reads. Raises BadRequest (400, 410)."""
-        log = self.readable(stream, key)
+        found = await self._held(stream, key)
         fields = fields_of(query)
         after, by_id = _after(stream, header(headers, b"last-event-id"), fields.get("after"))
-        wanted = (header(headers, b"x-penstock-resume") or b"").lower() == b"ids" or fields.get("ids", "") in (
-            "1",
-            "true",
-        )
-        return self._taken(log, after, events=True, ids=wanted or by_id or log.facts.ids)
+        wanted = (header(headers, b"x-penstock-resume") or b"").lower() == b"ids" or fields.get("ids") in ("1", "true")
+        return await self._taken(found, after, events=True, ids=wanted or by_id or found.facts.ids)
 
     def readable(self, stream: str, key: Key | None) -> Log:
-        """The journal of a stream that this key may read. Raises BadRequest (410)."""
+        """The journal of a stream that this gateway holds and this key may read. Raises BadRequest (410)."""
         log = self._log(stream)
         if log is None or not may(key, log.facts.owner):
             known = self._live.get(stream)
@@ -169,12 +178,28 @@ class Resuming:
             raise _gone(f"the stream {stream} is unknown here, or its journal has expired")
         return log
 
-    def _taken(self, log: Log, after: int, *, events: bool, ids: bool) -> Taken:
-        if after > log.ring.last:
-            raise BadRequest(f"the stream has {log.ring.last} frames so far: nobody has seen frame {after}")
-        if after + 1 < log.ring.first:
-            raise _gone(f"the frames {after + 1} to {log.ring.first - 1} are no longer held (journal.per_stream)")
-        return Taken(source=log, after=after, manner=manner_of(log.facts, events=events, ids=ids))
+    async def _found(self, stream: str) -> Log | Held | None:
+        log = self._log(stream)
+        return log if log is not None or self.store is None else await self.store.find(stream)
+
+    async def _held(self, stream: str, key: Key | None) -> Log | Held:
+        """A stream that is held here or in the store. Raises BadRequest (410)."""
+        found = await self._found(stream)
+        return found if found is not None and may(key, found.facts.owner) else self.readable(stream, key)
+
+    async def _taken(self, found: Log | Held, after: int, *, events: bool, ids: bool) -> Taken:
+        manner = manner_of(found.facts, events=events, ids=ids)
+        if isinstance(found, Held):
+            assert self.store is not None
+            first = await self.store.first(found.facts.stream)
+            source: Source = self.store.source(found, after)
+        elif after > found.ring.last:
+            raise BadRequest(f"the stream has {found.ring.last} frames so far: nobody has seen frame {after}")
+        else:
+            first, source = found.ring.first, found
+        if after + 1 < first:
+            raise _gone(f"the frames {after + 1} to {first - 1} are no longer held (journal.per_stream)")
+        return Taken(source=source, after=after, manner=manner)
 
     # -- seeing and stopping --------------------------------------------------------------------------------------
 
@@ -190,13 +215,43 @@ class Resuming:
             raise BadRequest(f"there is no stream {stream}", status=404, code="not_found")
         return shown
 
-    def stop(self, stream: str, key: Key | None) -> dict[str, Any]:
+    async def stop(self, stream: str, key: Key | None) -> dict[str, Any]:
         """End its generation; one that has ended stays as it is. Raises BadRequest (404)."""
-        self.shown(stream, key)
+        shown = await self.seen(stream, key)
+        if stream in self._live:
+            self._stop(stream)
+            return self.shown(stream, key)
+        if stream not in self._ended and self.store is not None and (held := await self.store.find(stream)) is not None:
+            heard = await self.store.stop(held)
+            return {**shown, "state": "stopping" if heard else shown["state"]}
+        return shown
+
+    def _stop(self, stream: str) -> None:
         known = self._live.get(stream)
         if known is not None:
             known.driver.feed(Stop())
-        return self.shown(stream, key)
+
+    async def seen(self, stream: str, key: Key | None) -> dict[str, Any]:
+        """A stream of this gateway, or what the store knows of one. Raises BadRequest (404)."""
+        shown = self._find(stream, key)
+        if shown is not None or self.store is None:
+            return shown or self.shown(stream, key)
+        held = await self.store.find(stream)
+        if held is None or not may(key, held.facts.owner):
+            return self.shown(stream, key)
+        facts = held.facts
+        return {
+            "id": stream,
+            "object": "stream",
+            "state": "elsewhere",
+            "key": facts.owner,
+            "resumable": True,
+            "began": facts.began,
+            "route": facts.route,
+            "model": facts.model,
+            "client_wire": facts.client_wire,
+            "streamed": facts.form != numbering.WHOLE,
+        }
 
     def response(self, name: str, key: Key | None) -> str | None:
         """The stream whose answer has this id on OpenAI's Responses wire, if the key may see it."""

@@ -58,13 +58,13 @@ class StreamsApi:
         await answer(send, 200, json.dumps({"object": "list", "data": data}))
 
     async def _show(self, stream: str, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, 200, json.dumps(self._resuming.shown(stream, self._who(scope))))
+        await answer(send, 200, json.dumps(await self._resuming.seen(stream, self._who(scope))))
 
     async def _stop(self, stream: str, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, 200, json.dumps(self._resuming.stop(stream, self._who(scope))))
+        await answer(send, 200, json.dumps(await self._resuming.stop(stream, self._who(scope))))
 
     async def _events(self, stream: str, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = self._resuming.events(stream, tuple(scope["headers"]), scope["query_string"], self._who(scope))
+        taken = await self._resuming.events(stream, tuple(scope["headers"]), scope["query_string"], self._who(scope))
         if scope["method"] == "HEAD":
             await answer(send, 200, b"", content_type=taken.manner.content_type)
             return
@@ -92,7 +92,7 @@ class StreamsApi:
     async def _cancel(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._who(scope)
         stream = self._ours(name, scope, key)
-        shown = self._resuming.stop(stream, key)
+        shown = await self._resuming.stop(stream, key)
         response = _object(self._resuming.readable(stream, key)) if shown["resumable"] else {}
         state = "completed" if shown["outcome"] == "completed" else "cancelled"
         body = {"id": name, "object": "response", "model": shown["model"], **response, "status": state}

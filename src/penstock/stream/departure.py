@@ -118,6 +118,7 @@ class Departure:
                 self._end(failure, now)
 
         self.flush = enough
+        self._upstream.one_by_one()
 
     def _go_on(self, how: str, now: float, *, drop: bool = False) -> None:
         blocked = self._client.state is Client.BLOCKED

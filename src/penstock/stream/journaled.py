@@ -42,12 +42,12 @@ class JournaledClient(ClientSide):
 
     def end(self, now: float) -> None:
         self.flush(now)
-        if self._fold is not None and self.state is Client.DETACHED:
+        if self._fold is None:
+            self._close_journal(now, cut=False)
+        elif self.state is Client.DETACHED:
             self._account.committed = True
             self._whole(200, self._fold.answer())
         super().end(now)
-        if self._fold is None:
-            self._close_journal(cut=False)
 
     def fail(self, failure: Failure, now: float) -> None:
         if self._sealed:
@@ -68,11 +68,11 @@ class JournaledClient(ClientSide):
         if silent or failure.outcome is Outcome.CLIENT_CLOSED:
             counted, _ = self._numbers.take(frame)
             self._out.append(Append(counted))
-            self._close_journal(cut=cut)
+            self._close_journal(now, cut=cut)
             super().fail(failure, now)
         else:
             self._tell(frame, now)
-            self._close_journal(cut=cut)
+            self._close_journal(now, cut=cut)
             self._end(now, cut=cut)
 
     def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
@@ -95,13 +95,15 @@ class JournaledClient(ClientSide):
             self._sealed = True
             self._out.append(Seal(status, body))
 
-    def _close_journal(self, *, cut: bool) -> None:
+    def _close_journal(self, now: float, *, cut: bool) -> None:
         if self._sealed:
             return
         self._sealed = True
-        counted, _ = self._numbers.rest()
+        counted, data = self._numbers.rest()
         if counted:
             self._out.append(Append(counted))
+        if data and self._heard:
+            self._send(data, now)
         self._out.append(Seal(cut=cut))
 
 

@@ -92,9 +92,12 @@ class Numbers:
         return counted, b"".join(sent)
 
     def rest(self) -> tuple[list[bytes], bytes]:
-        """The same for what is left at the end: a last block without its blank line."""
+        """The same for what is left at the end: a last block without its blank line. It was sent already, but where
+        ids are to be put in."""
         left = self._framer.close()
         if not left or (self._events and not _DATA.search(left)):
-            return [], left
+            return [], left if self._ids else b""
         self.last += 1
-        return [left], left
+        if not self._ids:
+            return [left], b""
+        return [left], named(left if left[-1:] in b"\r\n" else left + b"\n", self._stream, self.last)

@@ -14,9 +14,10 @@ from penstock.framing.sse import SSEFramer, parse
 from penstock.outcome import Outcome
 from penstock.stream import inputs
 from penstock.stream.attempt import MAX_ERROR_BODY
-from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.commands import Append, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Seal, Send
 from penstock.stream.summary import Summary
 from penstock.testing import frames
+from penstock.testing.journaling import law_3_what_a_resumable_client_was_sent_can_be_replayed
 from penstock.testing.reading import readings, serving
 from penstock.testing.silence import law_9_silence_is_blamed_on_a_side
 from penstock.testing.transcript import Expired, Started, Transcript, short
@@ -131,6 +132,9 @@ def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> Non
 def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
     """A streamed client gets the frames of the attempt that served it as the decoder hands them on, all of them when
     the answer is complete; Penstock's own words are keep-alives, one error frame, or the frames of a stop."""
+    resumable = transcript.plan.resumable
+    if resumable is not None and resumable.ids:
+        return  # With lines of their own; law 3 holds the frames against the journal.
     if not transcript.plan.request.stream or transcript.head is None or transcript.head.status != 200:
         return
     read = readings(transcript)
@@ -204,6 +208,7 @@ LAWS: tuple[Callable[[Transcript], None], ...] = (
     law_1_one_done_one_record_and_nothing_after,
     law_2_every_open_meets_one_close,
     law_2_who_loses_a_race_had_no_token,
+    law_3_what_a_resumable_client_was_sent_can_be_replayed,
     law_4_after_the_first_token_nothing_fails_silently,
     law_7_the_account_counts_each_thing_by_itself,
     law_9_silence_is_blamed_on_a_side,
@@ -305,6 +310,8 @@ def normal(commands: Iterable[tuple[float, Command]], *, cut: bool = False) -> S
         last: object = found[-1][1] if found else None
         if isinstance(command, Send) and isinstance(last, Send) and found[-1][0] == at:
             found[-1] = at, Send(last.data + command.data)
+        elif isinstance(command, Append) and isinstance(last, Append) and found[-1][0] == at:
+            found[-1] = at, Append(last.frames + command.frames)
         elif isinstance(command, Record):
             found.append((at, comparable(command.summary, cut=cut)))
         else:
@@ -312,12 +319,15 @@ def normal(commands: Iterable[tuple[float, Command]], *, cut: bool = False) -> S
     return found
 
 
-def lanes(transcript: Transcript) -> tuple[Said, Said]:
-    """What was said to the client, and what to the providers: cuts decide how the two interleave at one instant."""
+def lanes(transcript: Transcript) -> tuple[Said, Said, Said]:
+    """What was said to the client, to the providers and to the journal: cuts decide how they interleave at one
+    instant."""
     said = list(transcript.said())
     upstream = [(at, command) for at, command in said if isinstance(command, Open | Close | Pause | Resume)]
-    client = [(at, command) for at, command in said if not isinstance(command, Open | Close | Pause | Resume)]
-    return normal(client, cut=True), normal(upstream)
+    journal = [(at, command) for at, command in said if isinstance(command, Append | Seal)]
+    others = Open | Close | Pause | Resume | Append | Seal
+    client = [(at, command) for at, command in said if not isinstance(command, others)]
+    return normal(client, cut=True), normal(upstream), normal(journal)
 
 
 def comparable(account: Summary, *, cut: bool) -> dict[str, object]:

@@ -82,6 +82,15 @@ class _Clocks:
                 if outcome is Outcome.SLOW_CLIENT:
                     assert self.blocked is not None, f"slow_client at {turn.at:g}, while the client was reading"
 
+    def _read_on(self, now: float) -> None:
+        """Nobody holds the provider up any more."""
+        assert self.blocked is not None
+        for line in self.lines.values():
+            line.token = now
+            line.dispatched += now - max(self.blocked, line.dispatched)
+        self.waited += now - self.blocked
+        self.blocked = None
+
     def _go_on(self, turn: Turn) -> None:
         cause = turn.cause
         if isinstance(cause, inputs.UpstreamOpened) and cause.attempt in self.lines:
@@ -89,13 +98,13 @@ class _Clocks:
         elif isinstance(cause, inputs.ClientBlocked) and self.head and self.blocked is None and not self.ended:
             self.blocked = turn.at
         elif isinstance(cause, inputs.ClientDrained) and self.blocked is not None:
-            for line in self.lines.values():
-                line.token = turn.at
-                line.dispatched += turn.at - max(self.blocked, line.dispatched)
-            self.waited += turn.at - self.blocked
-            self.blocked = None
+            self._read_on(turn.at)
         elif isinstance(cause, inputs.ClientLeft):
-            self.left = True
+            # Where the stream goes on without the client, its silences are the provider's.
+            over = any(isinstance(command, Done) for command in turn.commands)
+            self.left = over or not self.transcript.account.leaving
+            if self.blocked is not None:
+                self._read_on(turn.at)
         for command in turn.commands:
             if isinstance(command, Open):
                 plan, limit = self.transcript.plan, self.limits.first_token
