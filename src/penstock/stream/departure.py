@@ -26,7 +26,6 @@ class Departure:
     _upstream: UpstreamSide
     _outcome: Outcome | None
     _left: list[int]
-    _retries: int
     account: Summary
     began: float
     epoch: int
@@ -108,7 +107,6 @@ class Departure:
         self.draining = True
         # Nobody waits for the answer: no other target is asked for it.
         self._left.clear()
-        self._retries = 0
         self._go_on("drain", now)
         self.alone_until = now + delivery.drain.seconds
         limit = self.account.token_events + delivery.drain.tokens

@@ -285,7 +285,7 @@ class Stream(Departure):
         follows = failover.decide(
             outcome=failure.outcome,
             status=failure.status,
-            released=self._client.released,
+            released=self._client.released or self.draining,
             targets_left=len(self._left),
             retries_left=self._retries,
         )
