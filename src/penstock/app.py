@@ -20,6 +20,7 @@ from penstock.config.values import Config
 from penstock.drive.journal import Journal
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
+from penstock.errors import PenstockError
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
 from penstock.store.shared import Store
@@ -34,6 +35,10 @@ BACKLOG = 2048
 KEEP_ALIVE = 75
 """Seconds that an idle client connection is kept: over the 60 s of the usual balancers in front."""
 _PAUSE_INTERVAL = 0.1
+
+
+class MissingExtra(PenstockError):
+    """The configuration asks for what is not installed."""
 
 
 class Gateway:
@@ -97,8 +102,10 @@ def _store(config: Config) -> Store | None:
     kept = config.journal
     if kept is None or not kept.url.startswith(("redis://", "rediss://")):
         return None
-    from penstock.store.redis_journal import RedisJournal
-
+    try:
+        from penstock.store.redis_journal import RedisJournal
+    except ModuleNotFoundError as error:
+        raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
     return RedisJournal(kept.url, gateway=secrets.token_hex(8), ttl=kept.ttl, per_stream=kept.per_stream)
 
 

@@ -55,7 +55,7 @@ def cursor(text: str) -> tuple[str, int] | None:
 class Numbers:
     """Splits what one client is sent into its data frames. ``ids``: gives each its ``id`` line."""
 
-    __slots__ = ("_events", "_framer", "_ids", "_stream", "last")
+    __slots__ = ("_events", "_framer", "_ids", "_stream", "last", "plain")
 
     def __init__(self, stream: str, content_type: bytes, *, ids: bool):
         form = form_of(content_type)
@@ -67,12 +67,15 @@ class Numbers:
             self._framer = NDJSONFramer(_UNBOUNDED) if form == LINES else JSONArrayFramer(_UNBOUNDED)
         self._stream = stream
         self._ids = ids and self._events
+        self.plain = False
+        """Server-sent events without ids, and no block is open: a frame ``data: …\\n\\n`` need not be looked at."""
         self.last = 0
         """The cursor of the latest data frame."""
 
     def take(self, data: bytes) -> tuple[list[bytes], bytes]:
         """The data frames that ``data`` completes, and the bytes to send for them."""
         frames = self._framer.feed(data)
+        self.plain = self._events and not self._ids and data[-2:] == b"\n\n"
         if not self._events:
             self.last += len(frames)
             return frames, data
@@ -100,4 +103,4 @@ class Numbers:
         self.last += 1
         if not self._ids:
             return [left], b""
-        return [left], named(left if left[-1:] in b"\r\n" else left + b"\n", self._stream, self.last)
+        return [left], named(left.rstrip(b"\r\n") + b"\n\n", self._stream, self.last)

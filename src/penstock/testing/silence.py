@@ -116,6 +116,9 @@ class _Clocks:
                 self.lines.pop(command.attempt, None)
             elif isinstance(command, Head):
                 self.head = True
+            elif isinstance(command, End) and command.abort and not isinstance(turn.commands[-1], Done):
+                # A client that was given up; the stream goes on without it.
+                self._read_on(turn.at)
             elif isinstance(command, End | Done):
                 self.ended = True
                 self.waited += 0.0 if self.blocked is None else turn.at - self.blocked
