@@ -41,6 +41,22 @@ MUTANTS = [
         "        self._out += [Record(self.account)] * 2\n",
     ),
     Mutant(
+        "a frame is sent that the journal does not have",
+        "3",
+        "stream/journaled.py",
+        "                    self._out.append(Append(frames))\n",
+        "",
+        "stream/test_plays_leaving.py",
+    ),
+    Mutant(
+        "a drain asks the next target",
+        "10",
+        MACHINE,
+        "released=self._client.released or self.draining,",
+        "released=self._client.released,",
+        "stream/test_plays_leaving.py",
+    ),
+    Mutant(
         "it goes on talking to a client that left",
         "1",
         "stream/departure.py",

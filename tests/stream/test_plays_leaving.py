@@ -105,7 +105,7 @@ def test_auto_drains_only_where_closing_saves_nothing(stops: bool | None, draine
 
 
 def test_a_drain_asks_no_other_target():
-    play = waiting(draining()).at(1).give(ClientLeft()).expect()
+    play = waiting(draining(retries=1)).at(1).give(ClientLeft()).expect()
     play.at(2).give(UpstreamEnded(0, clean=False)).expect(Close(0), *GONE)
 
 

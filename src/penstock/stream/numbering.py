@@ -29,8 +29,10 @@ def form_of(content_type: bytes) -> str:
 
 def named(frame: bytes, stream: str, number: int) -> bytes:
     """The event with a line ``id: <stream>.<number>``; last in its block, so that no other ``id`` is over it."""
-    end = b"\r\n" if frame.endswith(b"\r\n") else frame[-1:]
-    return b"%bid: %b.%d%b%b" % (frame[: -len(end)], stream.encode(), number, end, end)
+    block = frame.rstrip(b"\r\n")
+    ends = frame[len(block) :]
+    end = b"\r\n" if b"\r\n" in ends else ends[-1:] or b"\n"
+    return b"%b%bid: %b.%d%b%b" % (block, end, stream.encode(), number, end, end)
 
 
 def event(frame: bytes, form: str) -> bytes:
@@ -103,4 +105,4 @@ class Numbers:
         self.last += 1
         if not self._ids:
             return [left], b""
-        return [left], named(left.rstrip(b"\r\n") + b"\n\n", self._stream, self.last)
+        return [left], named(left, self._stream, self.last)
