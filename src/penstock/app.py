@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -16,11 +17,14 @@ from typing import Any
 import uvicorn
 
 from penstock.config.values import Config
+from penstock.drive.journal import Journal
 from penstock.drive.loads import Loads
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
+from penstock.errors import PenstockError
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
+from penstock.store.shared import Store
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
@@ -34,6 +38,10 @@ KEEP_ALIVE = 75
 _PAUSE_INTERVAL = 0.1
 
 
+class MissingExtra(PenstockError):
+    """The configuration asks for what is not installed."""
+
+
 class Gateway:
     """A gateway's parts, wired."""
 
@@ -43,11 +51,16 @@ class Gateway:
         places = {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
         self.targets = Targets(loads=Loads(places))
         self.writer = writer or LogWriter()
+        self.store = _store(config)
+        self.journal = _journal(config, self.store)
         self._pool: Pool | None = None
         self.metrics = Metrics(
             active=lambda: len(self.streams),
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
+            journal_bytes=lambda: self.journal.size if self.journal else 0,
+            journal_lost=lambda: self.store.lost if self.store else 0,
+            journal_streams=lambda: len(self.journal) if self.journal else 0,
             ejected=lambda: self.targets.out(time.monotonic()),
             providers=lambda: self.targets.loads.providers,
         )
@@ -59,6 +72,8 @@ class Gateway:
             recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
             clock=time.monotonic,
             make_pool=self._make_pool,
+            journal=self.journal,
+            store=self.store,
         )
 
     def _make_pool(self) -> Pool:
@@ -75,6 +90,26 @@ class Gateway:
             loop.call_later(_PAUSE_INTERVAL, look, now + _PAUSE_INTERVAL)
 
         loop.call_soon(look, time.monotonic())
+
+
+def _journal(config: Config, store: Store | None) -> Journal | None:
+    """Where delivered frames are kept."""
+    kept = config.journal
+    if kept is None:
+        return None
+    return Journal(ttl=kept.ttl, per_stream=kept.per_stream, limit=kept.total, clock=time.monotonic, backing=store)
+
+
+def _store(config: Config) -> Store | None:
+    """What stands behind the journal."""
+    kept = config.journal
+    if kept is None or not kept.url.startswith(("redis://", "rediss://")):
+        return None
+    try:
+        from penstock.store.redis_journal import RedisJournal
+    except ModuleNotFoundError as error:
+        raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
+    return RedisJournal(kept.url, gateway=secrets.token_hex(8), ttl=kept.ttl, per_stream=kept.per_stream)
 
 
 def application(config: Config) -> Application:

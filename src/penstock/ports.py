@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from penstock.stream.commands import Seal
 from penstock.stream.inputs import Headers
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.wire.continued import Prefix
@@ -88,6 +89,16 @@ class Sink(Protocol):
 
     def end(self, *, abort: bool, cut: bool = False) -> None:
         """The body is whole; or is to be seen as cut: at once (``abort``), or behind all that was written (``cut``)."""
+
+
+class Log(Protocol):
+    """The journal of one stream. Never raises, never waits."""
+
+    def append(self, frames: list[bytes]) -> None:
+        """Further data frames."""
+
+    def close(self, seal: Seal) -> None:
+        """Its end."""
 
 
 class Recorder(Protocol):

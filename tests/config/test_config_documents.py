@@ -9,6 +9,7 @@ import pytest
 
 from penstock.config import load
 from penstock.config.access import KEYS
+from penstock.config.journal import KEYS as JOURNAL
 from penstock.config.loader import TOP
 from penstock.config.policies import DEADLINES, DELIVERY
 from penstock.config.policies import KEYS as POLICY
@@ -45,9 +46,10 @@ def test_the_example_holds_the_defaults():
     )
     assert config.server == bare.server
     assert config.telemetry == bare.telemetry
+    assert config.journal == bare.journal
     assert config.routes[-1] == bare.routes[0]
 
 
-@pytest.mark.parametrize("key", sorted({*TOP, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER}))
+@pytest.mark.parametrize("key", sorted({*TOP, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL}))
 def test_every_key_is_explained(key):
     assert f"`{key}" in PAGE

@@ -378,7 +378,26 @@ CASES = [
         ':5: routes.gpt-4o.mid_stream: found "resume"; allowed: fail or continue',
     ),
     ("mode", route("delivery: {mode: full}"), f'delivery.mode: {LATER}; found "full"; allowed: passthrough'),
-    ("drain", route("delivery: {on_disconnect: drain}"), f'on_disconnect: {LATER}; found "drain"; allowed: cancel'),
+    (
+        "on_disconnect",
+        route("delivery: {on_disconnect: keep}"),
+        'on_disconnect: found "keep"; allowed: cancel or drain or detach or auto',
+    ),
+    (
+        "detach without a journal",
+        route("delivery: {on_disconnect: detach}\njournal: null"),
+        "routes.gpt-4o.delivery.on_disconnect: detach needs a journal; allowed: journal: {url: memory://}",
+    ),
+    (
+        "journal url",
+        P + R + "journal: {url: 'file:///x'}",
+        ":3: journal.url: no journal can be kept there",
+    ),
+    (
+        "journal total",
+        P + R + "journal: {per_stream: 2MiB, total: 1MiB}",
+        ":3: journal.total: less than one stream may hold; found ",
+    ),
     (
         "drain.tokens",
         route("delivery: {drain: {tokens: 0}}"),

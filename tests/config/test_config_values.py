@@ -8,10 +8,11 @@ import pytest
 from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
-from penstock.config.values import Key, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import Journal, Key, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.leaving import Drain
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
 
@@ -76,17 +77,14 @@ telemetry: {prometheus: true, otlp: null, log: console}
     assert route.tags == (("policy", "eu-1"),)
     assert config.keys == (Key(name="team-a", key="0123456789abcdef", models=("gpt-4o",)),)
     assert config.telemetry == Telemetry(prometheus=True, log="console")
-    assert config.warnings == (
-        "routes.gpt-4o.delivery.drain: this version drains no stream of a client that left; it cancels",
-        "ledger: this version keeps no ledger; rows are only logged",
-        "journal: this version keeps no journal; streams cannot be resumed",
-    )
+    assert config.warnings == ("ledger: this version keeps no ledger; rows are only logged",)
 
 
 def test_every_policy_key():
     route = only_route(
         "deadlines: {connect: 1, first_token: 500ms, between_tokens: 1m30s, total: null},"
         "delivery: {keepalive: 100ms, commit_after: 0, slow_client: {buffer: 64KB, timeout: null}, max_frame: 1MiB,"
+        " on_disconnect: auto, drain: {seconds: 1s, tokens: 7, streams: 2},"
         " settle: 0s, malformed: fail, done_after_error: true, pin_identity: on}"
     )
     assert route.deadlines == Deadlines(connect=1.0, first_token=0.5, between_tokens=90.0, total=None)
@@ -94,6 +92,8 @@ def test_every_policy_key():
         keepalive=0.1,
         commit_after=0.0,
         slow_client=SlowClient(buffer=64_000, timeout=None),
+        on_disconnect="auto",
+        drain=Drain(seconds=1.0, tokens=7, streams=2),
         max_frame=1024**2,
         settle=0.0,
         malformed="fail",
@@ -128,6 +128,18 @@ def test_what_follows_the_first_token():
     assert [route.mid_stream for route in config.routes] == ["continue", "fail"]
     assert [route.delivery.served_model for route in config.routes] == ["hide", "hide"]
     assert config.providers[0].prefill is None
+
+
+def test_journal():
+    def journal(text: str) -> Journal | None:
+        return load(P + "routes: {a: {targets: [openai/x]}}\n" + text, {}).journal
+
+    assert journal("") == Journal() == journal("journal: {}")
+    assert journal("journal: null") is None
+    assert journal("journal: {url: 'redis://:pass@r:6379/0'}") == Journal(url="redis://:pass@r:6379/0")
+    assert journal("journal: {url: memory://, ttl: 1h, per_stream: 1MiB, total: 2MiB}") == Journal(
+        ttl=3600.0, per_stream=1024**2, total=2 * 1024**2
+    )
 
 
 def test_hedging():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 from hypothesis import strategies as st
 
+from penstock.policy.leaving import Drain
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import Silence, SilenceRules
-from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Input, Shutdown, Stop
-from penstock.stream.plan import Plan
+from penstock.stream.inputs import ClientBlocked, ClientDrained, ClientLeft, Followed, Input, Shutdown, Stop
+from penstock.stream.plan import Plan, Resumable
 from penstock.testing import frames
 from penstock.testing.playbook import plan
 from penstock.testing.run import Ends, Fails, Meanwhile, Opens, Responds, Script, Sends, Step
@@ -64,7 +66,10 @@ ENDINGS = [
     b"",
 ]
 GAPS = st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.3, 1.0, 4.9, 5.0, 9.9, 10.1, 15.0, 15.1, 29.9, 30.0, 31.0])
-MEANWHILE = [ClientBlocked(), ClientDrained(), ClientBlocked(), ClientDrained(), ClientLeft(), Stop(), Shutdown()]
+MEANWHILE = [
+    ClientBlocked(), ClientDrained(), ClientBlocked(), ClientDrained(), ClientLeft(), Stop(), Shutdown(),
+    Followed(1), Followed(0),
+]  # fmt: skip
 BODIES = st.sampled_from(
     [
         b'{"error":{"message":"no","type":"x","code":"y"}}',
@@ -172,7 +177,11 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
     rules = SilenceRules(floor=0.0, ceiling=ceiling) if isinstance(ceiling, float) else None
     silences = None if rules is None else tuple(Silence(f"p{number}/m", rules) for number in range(3))
     hedge_after = draw(st.sampled_from([None, None, 0.0, 0.3, 1.0, 4.9, 5.0, 15.0]))
-    return plan(
+    leaving = draw(st.sampled_from(["cancel", "cancel", "drain", "resumable", "ids"]))
+    if leaving == "drain":
+        policies["on_disconnect"] = "drain"
+        policies["drain"] = Drain(seconds=draw(st.sampled_from([0.5, 30.0])), tokens=10**6)
+    asked = plan(
         hedge_after=hedge_after,
         retries=draw(st.sampled_from([0, 0, 1, 2])),
         chance=draw(st.sampled_from([0.0, 0.5, 0.99])),
@@ -184,3 +193,7 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
         silences=draw(st.sampled_from([None, silences])),
         **policies,
     )
+    if leaving not in ("resumable", "ids"):
+        return asked
+    resumable = Resumable(ids=leaving == "ids", alone=draw(st.sampled_from([0.3, 5.0, 600.0])))
+    return msgspec.structs.replace(asked, resumable=resumable)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.document import parse
+from penstock.config.journal import read_journal
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
 from penstock.config.problems import ConfigError
@@ -57,6 +58,12 @@ def _read(root: Field) -> Config:
     if keys_field is None or keys_field.null or keys_field.node == document.Sequence(keys_field.node.line, ()):
         check_open(server.host, _line_of_host(top), report)
     telemetry = _telemetry(top)
+    journal = read_journal(top.get("journal"))
+    if journal is None:
+        for route in routes:
+            if route.delivery.on_disconnect == "detach":
+                key = f"routes.{route.name}.delivery.on_disconnect"
+                report.problem(key, root.line, message="detach needs a journal", allowed="journal: {url: memory://}")
     _warn_of_stores(top)
     _warn_of_endings(routes, providers, report)
     return Config(
@@ -65,6 +72,7 @@ def _read(root: Field) -> Config:
         routes=routes,
         keys=keys,
         telemetry=telemetry,
+        journal=journal,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
 
@@ -133,15 +141,10 @@ def _warn_of_endings(routes: Iterable[Route], providers: Iterable[Provider], rep
 
 
 def _warn_of_stores(top: Section) -> None:
-    """``ledger`` and ``journal`` are read, so that one file serves versions with and without them."""
+    """``ledger`` is read, so that one file serves versions with and without it."""
     if (field := top.get("ledger")) is not None and not field.null:
         _url(field.section(("url",)))
         top.report.warn("ledger", "this version keeps no ledger; rows are only logged")
-    if (field := top.get("journal")) is not None and not field.null:
-        section = field.section(("url", "ttl"))
-        _url(section)
-        section.duration("ttl", 600.0)
-        top.report.warn("journal", "this version keeps no journal; streams cannot be resumed")
 
 
 def _url(section: Section) -> None:

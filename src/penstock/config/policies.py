@@ -15,6 +15,7 @@ from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.leaving import Drain
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
 
@@ -125,12 +126,7 @@ def _between_tokens(section: Section, base: Deadlines) -> dict[str, Any]:
 
 def _delivery(section: Section, base: Delivery) -> Delivery:
     section.choice("mode", "passthrough", ("passthrough",), later=("sentence", "paragraph", "full"))
-    section.choice("on_disconnect", "cancel", ("cancel",), later=("drain", "detach"))
-    if (field := section.get("drain")) is not None and not field.null:
-        drain = field.section(("seconds", "tokens"))
-        drain.duration("seconds", 30.0)
-        drain.count("tokens", 4096, 1, 10**9)
-        section.report.warn(field.key, "this version drains no stream of a client that left; it cancels")
+    drain = section.section("drain", ("seconds", "tokens", "streams"))
     slow = section.section("slow_client", ("buffer", "timeout"))
     return Delivery(
         keepalive=section.deadline("keepalive", base.keepalive, least=0.1),
@@ -138,6 +134,12 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         slow_client=SlowClient(
             buffer=slow.size("buffer", base.slow_client.buffer),
             timeout=slow.deadline("timeout", base.slow_client.timeout),
+        ),
+        on_disconnect=section.choice("on_disconnect", base.on_disconnect, ("cancel", "drain", "detach", "auto")),
+        drain=Drain(
+            seconds=drain.duration("seconds", base.drain.seconds),
+            tokens=drain.count("tokens", base.drain.tokens, 1, 10**9),
+            streams=drain.count("streams", base.drain.streams, 1, 10**6),
         ),
         max_frame=section.size("max_frame", base.max_frame),
         settle=section.duration("settle", base.settle, least=0.0),

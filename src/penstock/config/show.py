@@ -8,7 +8,7 @@ import yaml
 
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Key, Provider, Route, Target
+from penstock.config.values import Config, Journal, Key, Provider, Route, Target
 from penstock.config.variables import escape
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.hedge import HedgeAfter
@@ -31,6 +31,7 @@ def show(config: Config) -> str:
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    tree["journal"] = _journal(config.journal)
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
@@ -75,6 +76,12 @@ def _route(route: Route) -> dict[str, Any]:
             "slow_client": {
                 "buffer": format_size(delivery.slow_client.buffer),
                 "timeout": _deadline(delivery.slow_client.timeout),
+            },
+            "on_disconnect": delivery.on_disconnect,
+            "drain": {
+                "seconds": format_duration(delivery.drain.seconds),
+                "tokens": delivery.drain.tokens,
+                "streams": delivery.drain.streams,
             },
             "max_frame": format_size(delivery.max_frame),
             "settle": format_duration(delivery.settle),
@@ -121,6 +128,8 @@ def _key(key: Key) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": escape(key.name), "key": MASK}
     if key.models:
         shown["models"] = [escape(model) for model in key.models]
+    if key.admin:
+        shown["admin"] = True
     return shown
 
 
@@ -135,6 +144,17 @@ def _between_tokens(deadlines: Deadlines) -> str | dict[str, str] | None:
     if rules is None:
         return _deadline(deadlines.between_tokens)
     return {"floor": format_duration(rules.floor), "ceiling": format_duration(rules.ceiling)}
+
+
+def _journal(journal: Journal | None) -> dict[str, Any] | None:
+    if journal is None:
+        return None
+    return {
+        "url": escape(journal.url) if "@" not in journal.url else MASK,
+        "ttl": format_duration(journal.ttl),
+        "per_stream": format_size(journal.per_stream),
+        "total": format_size(journal.total),
+    }
 
 
 def _deadline(seconds: float | None) -> str | None:

@@ -97,12 +97,25 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What follows a failure after the first token."""
 
 
+class Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """Where delivered frames are kept for those who resume. ``url`` may hold a password."""
+
+    url: str = "memory://"
+    ttl: float = 600.0
+    """Seconds after a stream's end; also how long a stream goes on that nobody follows."""
+    per_stream: int = 8 * 1024 * 1024
+    total: int = 256 * 1024 * 1024
+    """Of all streams together, in this process."""
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A client's key. ``models`` names routes; empty = all."""
 
     name: str
     key: str
     models: tuple[str, ...] = ()
+    admin: bool = False
+    """Sees and stops the streams of every key."""
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,4 +133,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     keys: tuple[Key, ...] = ()
     telemetry: Telemetry = Telemetry()
+    journal: Journal | None = Journal()
+    """None: streams cannot be resumed."""
     warnings: tuple[str, ...] = ()

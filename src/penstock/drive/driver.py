@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 
 from penstock.outcome import Outcome
-from penstock.ports import Dialer, Exchange, Recorder, Sink, Witness
+from penstock.ports import Dialer, Exchange, Log, Recorder, Sink, Witness
 from penstock.stream import commands, inputs
 from penstock.stream.machine import Stream
+from penstock.stream.summary import Summary
 
 logger = logging.getLogger("penstock.drive")
 
@@ -30,6 +31,7 @@ class Driver:
         "_dialer",
         "_epoch",
         "_exchanges",
+        "_log",
         "_loop",
         "_machine",
         "_now",
@@ -56,6 +58,7 @@ class Driver:
         loop: asyncio.AbstractEventLoop,
         on_done: Callable[[Driver], None],
         witness: Witness | None = None,
+        log: Log | None = None,
     ):
         self._machine = machine
         self._dialer = dialer
@@ -68,6 +71,7 @@ class Driver:
         self._now = clock
         self._on_done = on_done
         self._witness = witness
+        self._log = log
         self._answered = -1
         """The number of the attempt whose first token the witness was told of."""
         self._exchanges: dict[int, Exchange] = {}
@@ -85,6 +89,8 @@ class Driver:
             commands.Open: self._open,
             commands.Close: self._close,
             commands.Head: self._head,
+            commands.Append: self._append,
+            commands.Seal: self._seal,
             commands.End: self._end,
             commands.Pause: self._pause,
             commands.Resume: self._resume,
@@ -96,6 +102,16 @@ class Driver:
     def stream(self) -> str:
         """The stream's id."""
         return self._machine.account.stream
+
+    @property
+    def account(self) -> Summary:
+        """The stream's account so far."""
+        return self._machine.account
+
+    @property
+    def name(self) -> str:
+        """The answer's id, as the provider says; empty before it did."""
+        return self._machine.name
 
     def start(self) -> None:
         """Begin."""
@@ -227,6 +243,14 @@ class Driver:
 
     def _end(self, command: commands.End) -> None:
         self._sink.end(abort=command.abort, cut=command.cut)
+
+    def _append(self, command: commands.Append) -> None:
+        if self._log is not None:
+            self._log.append(command.frames)
+
+    def _seal(self, command: commands.Seal) -> None:
+        if self._log is not None:
+            self._log.close(command)
 
     def _pause(self, command: commands.Pause) -> None:
         self._exchanges[command.attempt].pause()

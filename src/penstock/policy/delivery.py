@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.policy.leaving import Drain, OnDisconnect
+
 
 class SlowClient(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of patience with a client that does not read."""
@@ -24,6 +26,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     commit_after: float | None = 10.0
     """After this long without a token the 200 and keep-alives are sent; failover stays possible. ``None`` = never."""
     slow_client: SlowClient = SlowClient()
+    on_disconnect: OnDisconnect = "cancel"
+    """What becomes of the generation when the client leaves: see `policy.leaving`."""
+    drain: Drain = Drain()
     max_frame: int = 32 * 1024 * 1024
     """The largest frame of a provider's stream, and the most that is held back before the commit."""
     settle: float = 1.0

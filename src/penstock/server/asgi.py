@@ -16,16 +16,22 @@ import msgspec
 from penstock import ids
 from penstock.config.values import Config
 from penstock.drive.driver import Driver
+from penstock.drive.journal import Journal
+from penstock.drive.reader import Reader
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
 from penstock.ports import Recorder
+from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.listening import Silences
+from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
+from penstock.server.streams_api import StreamsApi
+from penstock.store.shared import Store
 from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
@@ -40,9 +46,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger("penstock.server")
-JSON = b"application/json"
-LINGER = 5.0
-"""Seconds for which a request that was refused for its size may go on."""
+READER_BUFFER = 256 * 1024
+"""Bytes that may wait for one who takes a stream up again."""
 
 
 class ClientGone(Exception):
@@ -62,11 +67,15 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        journal: Journal | None = None,
+        store: Store | None = None,
     ):
         self._config = config
         self._router = Router(config, targets)
         self._keyring = Keyring(config.keys)
         self._streams = streams
+        self._resuming = Resuming(journal, store)
+        self._api = StreamsApi(self._resuming, self._keyring, self._read)
         self._targets = targets
         self._metrics = metrics
         self._hedging = Hedging(config.routes, recorder, clock)
@@ -100,12 +109,17 @@ class Application:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            self._start_store()
             self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 
     async def close(self) -> None:
         """Give everything back: streams that are left end as ``shutdown``."""
         await self._streams.drain(0)
+        if self._resuming.journal is not None:
+            self._resuming.journal.close()
+        if self._resuming.store is not None:
+            await self._resuming.store.close()
         if self._preparing is not None:
             self._preparing.cancel()
         await self._router.close()
@@ -116,7 +130,7 @@ class Application:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
         path = "/" + "/".join(filter(None, scope["path"].removeprefix(scope.get("root_path", "")).split("/")))
         wire = client_wire_at(path)
-        methods = {"POST": self._stream} if wire is not None else self._paths.get(path)
+        methods = {"POST": self._stream} if wire is not None else self._paths.get(path) or self._api.at(path)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         stream = ids.stream_id(os.urandom(13))
         try:
@@ -137,9 +151,9 @@ class Application:
             body = wire.refusal(error, stream) if wire is not None else bad_request_body(error, stream)
             if error.status == 413:
                 extra.append((b"connection", b"close"))
-                await _answer(send, 413, body, extra=extra, linger=receive)
+                await answer(send, 413, body, extra=extra, linger=receive)
             else:
-                await _answer(send, error.status, body, extra=extra)
+                await answer(send, error.status, body, extra=extra)
         except ClientGone:
             self._metrics.refused("client_closed")
 
@@ -151,12 +165,22 @@ class Application:
         key = self._keyring.who(scope["headers"], scope["query_string"])
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
-        request = wire.read(scope["penstock.path"], query, await self._body(scope, receive))
+        path, headers, body = scope["penstock.path"], tuple(scope["headers"]), await self._body(scope, receive)
+        taken = await self._resuming.taken_up(wire, headers, key)
+        if taken is not None:
+            await self._read(taken, scope, receive, send)
+            return
+        request = wire.read(path, query, body)
         request = msgspec.structs.replace(request, accepted=int(time.time()))
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
-            route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
+            route, wire, request, scope["penstock.stream"], headers, self._running_pool(), self._clock()
         )
+        plan = msgspec.structs.replace(plan, resumable=self._resuming.asked(headers, route))
+        taken = await self._resuming.claim(headers, path, body, key, plan.stream)
+        if taken is not None:
+            await self._read(taken, scope, receive, send)
+            return
         plan = self._silences.planned(self._hedging.planned(plan))
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
@@ -165,9 +189,12 @@ class Application:
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
+        owner = None if key is None else key.name
+        log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
+        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._over, watch, log)
         self._streams.add(driver)
+        self._resuming.add(driver, owner, log, request.accepted)
         driver.start()
         if isinstance(sink, AsgiSink):
             await self._pump(sink, driver, receive)
@@ -176,7 +203,23 @@ class Application:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-    async def _pump(self, sink: AsgiSink, driver: Driver, receive: Receive) -> None:
+    def _over(self, driver: Driver) -> None:
+        self._streams.remove(driver)
+        self._resuming.over(driver)
+
+    async def _read(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go on with a stream that is there."""
+        open_lane = lane_of(scope, send)
+        sink = open_lane(READER_BUFFER) if open_lane else AsgiSink(send, READER_BUFFER)
+        reader = Reader(taken.source, sink, taken.after, taken.manner, asyncio.get_running_loop())
+        reader.start()
+        if isinstance(sink, AsgiSink):
+            await self._pump(sink, reader, receive)
+        else:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    async def _pump(self, sink: AsgiSink, driver: Driver | Reader, receive: Receive) -> None:
         """Without a lane: send and watch, until either is over."""
         pump = asyncio.create_task(sink.pump())
         watch = asyncio.create_task(_disconnected(receive))
@@ -218,9 +261,14 @@ class Application:
             if not message.get("more_body", False):
                 return b"".join(pieces)
 
+    def _start_store(self) -> None:
+        if self._resuming.store is not None:
+            self._resuming.store.start()
+
     def _running_pool(self) -> Pool:
         if self._pool is None:
             self._loop = asyncio.get_running_loop()
+            self._start_store()
             self._pool = self._make_pool()
         return self._pool
 
@@ -233,47 +281,21 @@ class Application:
             for route in self._router.models
             if key is None or not key.models or route.name in key.models
         ]
-        await _answer(send, 200, json.dumps({"object": "list", "data": data}))
+        await answer(send, 200, json.dumps({"object": "list", "data": data}))
 
     async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, 200, b'{"status":"ok"}')
+        await answer(send, 200, b'{"status":"ok"}')
 
     async def _readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._streams.draining:
-            await _answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
+            await answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
         else:
-            await _answer(send, 200, b'{"status":"ready"}')
+            await answer(send, 200, b'{"status":"ready"}')
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+        await answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(
-    send: Send,
-    status: int,
-    body: bytes,
-    *,
-    content_type: bytes = JSON,
-    extra: list[tuple[bytes, bytes]] | None = None,
-    linger: Receive | None = None,
-) -> None:
-    """A whole answer. With ``linger``, where the request was not read to its end: the rest is taken for a while, or
-    the connection's end would destroy the answer on its way to a client that is still sending."""
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(extra or [])]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": linger is not None})
-    if linger is not None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                await _taken(linger)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _taken(receive: Receive) -> None:
-    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
         pass

@@ -12,6 +12,7 @@ from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
+from penstock.policy.leaving import Drains
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.balance import Balancer
@@ -25,6 +26,7 @@ from penstock.wire.base import ClientSession, ClientWire, Decoder, UpstreamWire,
 from penstock.wire.continued import Beginning, Prefix, Remembered, rest_of
 from penstock.wire.conversation import Conversation
 from penstock.wire.dialects import dialect_of
+from penstock.wire.leaving import stops_when_left
 from penstock.wire.naming import Renamed
 from penstock.wire.openai_responses_client import ResponsesClient
 from penstock.wire.prefill import Prefill, is_plain, with_beginning
@@ -73,6 +75,7 @@ class Router:
     def __init__(self, config: Config, known: Targets, chance: Callable[[], float] = random.random):
         self._balancer = Balancer(known, chance)
         self._routes = {route.name: route for route in config.routes}
+        self._drains = {route.name: Drains(route.delivery.drain.streams) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -151,6 +154,7 @@ class Router:
             total_from=total_from,
             retries=route.retries,
             delivery=route.delivery,
+            drains=self._drains[route.name],
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
         return plan, RequestDialer(pool, request, targets, headers)
@@ -191,6 +195,7 @@ class Router:
             wire=upstream.wire,
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
+            stops_when_left=stops_when_left(upstream.wire.name, upstream.host),
             ask_usage=dialect_of(upstream.host).takes_stream_options,
             goes_on=goes_on,
             continues=reading.continues and prefill != "none",

@@ -21,6 +21,9 @@ Timer = tuple[float, Callable[[float], None]]
 class ClientSide:
     """Turns frames into commands for one client, streamed or folded. ``out`` is the machine's list of commands."""
 
+    passes = True
+    """Frames may go past this side, see `direct`."""
+
     def __init__(self, plan: Plan, account: Summary, out: list[Command], now: float):
         self._plan = plan
         self._account = account
@@ -34,6 +37,8 @@ class ClientSide:
         self.owes_end = False
         """The answer is whole, but the client is blocked and has not read it to its end."""
         self.state = Client.WAITING
+        self._heard = True
+        """There is a client who may be told something."""
         self.released = False
         """A token event went out: the stream is committed."""
         self.ended = False
@@ -66,7 +71,7 @@ class ClientSide:
         frames = self._frames
         if not frames:
             return
-        if self.state is not Client.CLOSED:
+        if self._heard:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             self._send(data, now)
         self._frames = []
@@ -98,7 +103,7 @@ class ClientSide:
     def fail(self, failure: Failure, now: float) -> None:
         """The stream ends with an error: as a status before the head was sent, as a frame after it."""
         self.flush(now)
-        if failure.outcome is Outcome.CLIENT_CLOSED or self.state is Client.CLOSED:
+        if failure.outcome is Outcome.CLIENT_CLOSED or not self._heard:
             return
         if failure.outcome is Outcome.SLOW_CLIENT or self.state is Client.BLOCKED:
             self._end(now, abort=True)
@@ -156,14 +161,16 @@ class ClientSide:
     def _end(self, now: float, *, abort: bool = False, cut: bool = False) -> None:
         if self.state is Client.BLOCKED:
             self._account.blocked += now - self.blocked_since
+        if self._heard:
+            self._out.append(End(abort, cut))
         if self.state is not Client.CLOSED:
             self._move(ClientStep.CLOSE)
-            self._out.append(End(abort, cut))
         self.ended = True
 
     def _move(self, happened: ClientStep) -> None:
         self.state = step(CLIENT, self.state, happened)
-        self.direct = self._fold is None and self.state is not Client.CLOSED
+        self._heard = self.state is not Client.CLOSED and self.state is not Client.DETACHED
+        self.direct = self.passes and self._heard and self._fold is None
 
     # -- its clocks -----------------------------------------------------------------------------------------------
 
@@ -186,7 +193,9 @@ class ClientSide:
         self._keep_alive(now)
 
     def _keep_alive(self, now: float) -> None:
-        frame = self._plan.client.keepalive()
+        self._say_alive(self._plan.client.keepalive(), now)
+
+    def _say_alive(self, frame: bytes, now: float) -> None:
         if frame:
             self._account.keepalives += 1
             self._send(frame, now)
@@ -212,6 +221,14 @@ class ClientSide:
         if self.owes_end:
             self._end(now)
         return True
+
+    def detach(self, now: float, *, drop: bool = False) -> None:
+        """The client is gone, and the stream goes on without it; ``drop``: because it is given up."""
+        if self.state is Client.BLOCKED:
+            self._account.blocked += now - self.blocked_since
+        if drop:
+            self._out.append(End(abort=True))
+        self._move(ClientStep.LEAVE)
 
     def leave(self, now: float) -> None:
         """The client is gone: nothing more can be said to it."""

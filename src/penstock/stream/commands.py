@@ -53,6 +53,21 @@ class End(Command, frozen=True, gc=False):
     cut: bool = False
 
 
+class Append(Command, frozen=True, gc=False):
+    """Further data frames for the journal of a resumable stream, in the order of their cursor."""
+
+    frames: list[bytes]
+
+
+class Seal(Command, frozen=True, gc=False):
+    """The journal's end. ``body``: its only frame, a document in place of a stream, to be given with ``status``;
+    ``cut``: readers are not to see the clean end of a body."""
+
+    status: int = 200
+    body: bytes | None = None
+    cut: bool = False
+
+
 class Pause(Command, frozen=True, gc=False):
     """Stop reading from the attempt's connection."""
 

@@ -87,6 +87,12 @@ def client_closed() -> Failure:
     return _own(Outcome.CLIENT_CLOSED, "the client closed the connection", 499)
 
 
+def abandoned(seconds: float) -> Failure:
+    """Nobody followed a resumable stream."""
+    message = f"nobody followed the stream for {seconds:g} s (journal.ttl); the answer is not complete"
+    return _own(Outcome.CLIENT_CLOSED, message, 499)
+
+
 def shutdown() -> Failure:
     """The gateway goes down."""
     message = "the gateway is shutting down and the drain time is over; send the request again"

@@ -60,6 +60,12 @@ class ClientLeft(Input, frozen=True, gc=False):
     """The client's connection is gone."""
 
 
+class Followed(Input, frozen=True, gc=False):
+    """So many readers follow a resumable stream now, beside the client that asked for it."""
+
+    readers: int
+
+
 class Stop(Input, frozen=True, gc=False):
     """Somebody with the right to it ends the generation; the client still gets its finish."""
 

@@ -4,7 +4,7 @@ Laws. Each is a property test in tests/laws.
 
 1.  Exactly one Done, last; exactly one Record; nothing is sent after either.
 2.  Every Open(k) meets exactly one Close(k), on every path. At most two are open, and one once a token event came.
-3.  (resume: with the journal)
+3.  What a resumable client was sent is in the journal first, numbered 1, 2, 3…; the journal's end comes once.
 4.  The first token event released is the commit. Before it failure may become failover; after it never silently,
     and never anew: a further attempt may at most go on with what the client has (``mid_stream: continue``), once.
 5.  Output depends on the bytes, never on how they were split.
@@ -30,9 +30,10 @@ from penstock.outcome import Outcome
 from penstock.policy import failover
 from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
-from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record, Send
 from penstock.stream.continuing import Continuing
+from penstock.stream.departure import Departure
+from penstock.stream.journaled import side_of
 from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
 from penstock.stream.plan import Plan
@@ -44,7 +45,7 @@ from penstock.wire.continued import Beginning
 Timer = tuple[float, Callable[[float], None]]
 
 
-class Stream:
+class Stream(Departure):
     """One stream. Call `start`, then `receive` for everything that happens and `expire` when `deadline` has come."""
 
     def __init__(self, plan: Plan, now: float):
@@ -78,7 +79,7 @@ class Stream:
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
         self._continuing = Continuing(plan)
-        self._client = ClientSide(plan, self._account, self._out, now)
+        self._client = side_of(plan)(plan, self._account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
@@ -94,9 +95,15 @@ class Stream:
             inputs.ClientBlocked: self._on_blocked,
             inputs.ClientDrained: self._on_drained,
             inputs.ClientLeft: self._on_left,
+            inputs.Followed: self._on_followed,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }
+
+    @property
+    def name(self) -> str:
+        """The answer's id, as the provider says."""
+        return self._upstream.name
 
     # -- the calls ------------------------------------------------------------------------------------------------
 
@@ -178,6 +185,8 @@ class Stream:
                 else [(self._settle_until, partial(self.settled, reuse=False)), *timers]
             )
         limits, attempt = self._plan.deadlines, self._upstream.attempt
+        if self.alone_until is not None:
+            timers.append((self.alone_until, self._abandoned))
         if limits.total is not None:
             timers.append((self.began + limits.total, self._too_long))
         if self._again_at is not None:
@@ -246,6 +255,9 @@ class Stream:
         self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
+        if self._plan.resumable is not None and not self.settling:
+            self._detach(now, drop=True)
+            return
         self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
 
     # -- the course, as the provider's side reports it ------------------------------------------------------------
@@ -268,7 +280,8 @@ class Stream:
 
     def complete(self, attempt: Attempt, now: float) -> None:
         """The answer is whole: end the client's side at once, and give the provider a moment for late usage."""
-        self._outcome = Outcome.COMPLETED
+        if not self.draining:
+            self._outcome = Outcome.COMPLETED
         self.settling = True
         self.epoch += 1
         if attempt.state is Upstream.WAITING:
@@ -303,10 +316,10 @@ class Stream:
         follows = failover.decide(
             outcome=failure.outcome,
             status=failure.status,
-            released=self._client.released,
+            released=self._client.released or self.draining,
             targets_left=len(self._left),
             retries_left=self._retries,
-            continuable=self._continuing.possible(attempt, self._left),
+            continuable=not self.draining and self._continuing.possible(attempt, self._left),
         )
         goes_on = self._continuing.choose(attempt, self._left, now) if follows is failover.Step.CONTINUE else None
         speechless = attempt.state is not Upstream.STREAMING
@@ -386,13 +399,14 @@ class Stream:
 
     def _done(self, now: float) -> None:
         self.over = True
+        self._departed()
         self._account.outcome = self._outcome
         self._account.duration = now - self.began
         self._client.close(now)
         self._out.append(Record(self._account))
         self._out.append(Done(self._outcome or Outcome.CRASHED))
 
-    # -- the client -----------------------------------------------------------------------------------------------
+    # -- the client (leaving and stopping: `departure`) ------------------------------------------------------------
 
     def _on_blocked(self, happened: inputs.ClientBlocked, now: float) -> None:
         if self._client.block(now):
@@ -403,32 +417,6 @@ class Stream:
             self._upstream.resume(self._client.blocked_since, now)
             if self.settling and self._client.ended and self._upstream.attempt is None:
                 self._done(now)
-
-    def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
-        if self.settling and self._client.owes_end:
-            self._end(faults.client_closed(), now)
-            return
-        attempt = self._upstream.attempt
-        had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
-        self._client.leave(now)
-        if had_finish and attempt is not None and self._account.streamed and not self.settling:
-            # It left on the answer's own end: complete, and the provider's usage may still come.
-            self.complete(attempt, now)
-        elif not self.settling:
-            self._end(faults.client_closed(), now)
-        elif attempt is None:
-            self._done(now)
-
-    def _on_stop(self, happened: inputs.Stop, now: float) -> None:
-        if self._outcome is None:
-            self._outcome = Outcome.STOPPED
-            self.settling = True
-            attempt = self._upstream.attempt
-            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
-            self._client.stop(said, self._upstream.name, shown, now)
-            self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
         self._end(faults.shutdown(), now)

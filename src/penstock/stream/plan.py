@@ -11,6 +11,7 @@ from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.leaving import Drains
 from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
 from penstock.stream.summary import Summary
@@ -40,6 +41,17 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """A fresh decoder for an attempt that goes on with an answer. Raises BadRequest where that cannot be taken up."""
     continues: bool = False
     """There is such a thing: the target writes on from a beginning."""
+    stops_when_left: bool | None = None
+    """Closing the connection ends the generation, and the bill; None: nobody knows."""
+
+
+class Resumable(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream outlives its client's connection."""
+
+    ids: bool = False
+    """Every data frame gets a line ``id: <stream>.<n>``."""
+    alone: float = 600.0
+    """Seconds that it may go on while nobody follows it."""
 
 
 class Asking(Protocol):
@@ -77,6 +89,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of each target's silences, where that decides how long one may last (``between_tokens: auto``)."""
     asking: Asking | None = None
     """None: every target is worth every attempt."""
+    resumable: Resumable | None = None
+    """None: the stream is over when its client has left."""
+    drains: Drains | None = None
+    """Bounds the drains of the route; None: as many as there are."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
 

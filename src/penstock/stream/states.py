@@ -3,7 +3,9 @@
 The coupling between the sides:
 
 * a blocked client pauses the upstream and stops its clocks;
-* a client that is gone or ended closes the upstream (after ``SETTLING``, when the answer is complete);
+* a client that is gone for good or ended closes the upstream (after ``SETTLING``, when the answer is complete);
+* a client that is gone leaves the stream ``DETACHED`` where its answer can be resumed, or is read on for the account
+  (``drain``): the upstream runs on, and is closed when that is over;
 * the upstream's first token moves the client from ``WAITING`` to ``STREAMING``, unless ``commit_after`` did before.
 """
 
@@ -40,6 +42,7 @@ class Client(Enum):
     WAITING = "waiting"
     STREAMING = "streaming"
     BLOCKED = "blocked"
+    DETACHED = "detached"
     CLOSED = "closed"
 
 
@@ -49,6 +52,7 @@ class ClientStep(Enum):
     HEAD = "head sent"
     BLOCK = "blocked"
     DRAIN = "drained"
+    LEAVE = "left, the stream goes on"
     CLOSE = "ended or left"
 
 
@@ -65,9 +69,22 @@ UPSTREAM: dict[Upstream, dict[UpstreamStep, Upstream]] = {
 }
 
 CLIENT: dict[Client, dict[ClientStep, Client]] = {
-    Client.WAITING: {ClientStep.HEAD: Client.STREAMING, ClientStep.CLOSE: Client.CLOSED},
-    Client.STREAMING: {ClientStep.BLOCK: Client.BLOCKED, ClientStep.CLOSE: Client.CLOSED},
-    Client.BLOCKED: {ClientStep.DRAIN: Client.STREAMING, ClientStep.CLOSE: Client.CLOSED},
+    Client.WAITING: {
+        ClientStep.HEAD: Client.STREAMING,
+        ClientStep.LEAVE: Client.DETACHED,
+        ClientStep.CLOSE: Client.CLOSED,
+    },
+    Client.STREAMING: {
+        ClientStep.BLOCK: Client.BLOCKED,
+        ClientStep.LEAVE: Client.DETACHED,
+        ClientStep.CLOSE: Client.CLOSED,
+    },
+    Client.BLOCKED: {
+        ClientStep.DRAIN: Client.STREAMING,
+        ClientStep.LEAVE: Client.DETACHED,
+        ClientStep.CLOSE: Client.CLOSED,
+    },
+    Client.DETACHED: {ClientStep.CLOSE: Client.CLOSED},
     Client.CLOSED: {},
 }
 

@@ -68,6 +68,10 @@ class Summary(msgspec.Struct, kw_only=True):
     warnings: list[str] = []
     gaps: list[int] = msgspec.field(default_factory=lambda: [0] * (len(GAP_BOUNDS) + 1))
     gap_sum: float = 0.0
+    left: float | None = None
+    """When the client left a stream that went on without it."""
+    leaving: str = ""
+    """What followed then: ``drain`` or ``detach``."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

@@ -54,6 +54,18 @@ class UpstreamSide:
     def release(self) -> None:
         """Let go of the machine. Nothing else may be called after it."""
         del self._course
+        self.__dict__.pop("_frames", None)
+
+    def one_by_one(self) -> None:
+        """From now on the machine has its say after every frame, and not only after every input."""
+        at_once = self._frames
+
+        def one_by_one(attempt: Attempt, frames: list[bytes], now: float) -> None:
+            for frame in frames:
+                if attempt.state is not Upstream.CLOSED:
+                    at_once(attempt, [frame], now)
+
+        self._frames = one_by_one  # type: ignore[method-assign]
 
     # -- attempts -------------------------------------------------------------------------------------------------
 

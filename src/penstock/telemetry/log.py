@@ -137,6 +137,8 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "bytes_out": summary.bytes_out,
         "blocked_ms": _milliseconds(summary.blocked),
         "keepalives": summary.keepalives,
+        "left_ms": _milliseconds(summary.left),
+        "leaving": summary.leaving or None,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

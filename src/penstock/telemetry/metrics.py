@@ -49,20 +49,27 @@ class Metrics:
         active: Callable[[], int] = lambda: 0,
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
+        journal_bytes: Callable[[], int] = lambda: 0,
+        journal_streams: Callable[[], int] = lambda: 0,
+        journal_lost: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
         providers: Callable[[], Mapping[str, Bulkhead]] = dict,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
             ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
+            ("penstock_journal_bytes", "Frames that are held in memory for those who resume, in bytes.", journal_bytes),
+            ("penstock_journal_streams", "Streams that can be resumed.", journal_streams),
         )
         self._log_lines_dropped = log_lines_dropped
+        self._journal_lost = journal_lost
         self._ejected = ejected
         self._providers = providers
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
         self._continuations: dict[tuple[str, ...], int] = defaultdict(int)
+        self._left: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
@@ -90,6 +97,8 @@ class Metrics:
             self._ttft[summary.route, target].observe(summary.first_token)
         if summary.gap_sum or any(summary.gaps):
             self._gaps[summary.route, target].add(summary.gaps, summary.gap_sum)
+        if summary.leaving:
+            self._left[summary.route, summary.leaving] += 1
         totals = self._totals
         totals["frames"] += summary.frames_in
         totals["bytes_in"] += summary.bytes_in
@@ -114,6 +123,8 @@ class Metrics:
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         gone_on = "Streams that went on with another attempt after their first token, by how they ended."
         yield _counter("penstock_continuations", gone_on, ("route", "outcome"), self._continuations)
+        left = "Streams that went on without the client that asked for them, by what that was: drain or detach."
+        yield _counter("penstock_streams_left", left, ("route", "leaving"), self._left)
         yield _counter(
             "penstock_requests_refused", "Requests that did not start a stream.", ("reason",), self._requests
         )
@@ -130,6 +141,10 @@ class Metrics:
         dropped = CounterMetricFamily("penstock_log_lines_dropped", "Log lines that did not fit into the queue.")
         dropped.add_metric([], self._log_lines_dropped())
         yield dropped
+        lost = "Streams of which the journal's store did not take all: they can be resumed at this gateway alone."
+        unshared = CounterMetricFamily("penstock_journal_streams_lost", lost)
+        unshared.add_metric([], self._journal_lost())
+        yield unshared
         for name, help_text, read in self._gauges:
             yield GaugeMetricFamily(name, help_text, value=read())
         out = "1 while a target is ejected or half-open, 0 while it is healthy."

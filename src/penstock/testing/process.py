@@ -154,6 +154,10 @@ class ServeProcess:
         """SIGTERM."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
     async def exit_code(self, within: float = 10.0) -> int:
         """Wait for its end."""
         assert self._process is not None

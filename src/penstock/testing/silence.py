@@ -42,7 +42,7 @@ class _Clocks:
         self.limits = transcript.plan.deadlines
         self.read = {reading.number: reading for reading in readings(transcript)}
         self.lines: dict[int, _Line] = {}
-        self.left = self.head = self.ended = False
+        self.left = self.gone = self.head = self.ended = False
         self.blocked: float | None = None
         self.waited = 0.0
         """How long the client was blocked in all."""
@@ -82,20 +82,34 @@ class _Clocks:
                 if outcome is Outcome.SLOW_CLIENT:
                     assert self.blocked is not None, f"slow_client at {turn.at:g}, while the client was reading"
 
+    def _over(self) -> bool:
+        """There is no client who could block."""
+        return self.ended or self.gone
+
+    def _read_on(self, now: float) -> None:
+        """Nobody holds the provider up any more."""
+        assert self.blocked is not None
+        for line in self.lines.values():
+            line.token = now
+            line.dispatched += now - max(self.blocked, line.dispatched)
+        self.waited += now - self.blocked
+        self.blocked = None
+
     def _go_on(self, turn: Turn) -> None:
         cause = turn.cause
         if isinstance(cause, inputs.UpstreamOpened) and cause.attempt in self.lines:
             self.lines[cause.attempt].opened = True
-        elif isinstance(cause, inputs.ClientBlocked) and self.head and self.blocked is None and not self.ended:
+        elif isinstance(cause, inputs.ClientBlocked) and self.head and self.blocked is None and not self._over():
             self.blocked = turn.at
         elif isinstance(cause, inputs.ClientDrained) and self.blocked is not None:
-            for line in self.lines.values():
-                line.token = turn.at
-                line.dispatched += turn.at - max(self.blocked, line.dispatched)
-            self.waited += turn.at - self.blocked
-            self.blocked = None
+            self._read_on(turn.at)
         elif isinstance(cause, inputs.ClientLeft):
-            self.left = True
+            # Where the stream goes on without the client, its silences are the provider's.
+            self.gone = True
+            over = any(isinstance(command, Done) for command in turn.commands)
+            self.left = over or not self.transcript.account.leaving
+            if self.blocked is not None:
+                self._read_on(turn.at)
         for command in turn.commands:
             if isinstance(command, Open):
                 plan, limit = self.transcript.plan, self.limits.first_token
@@ -108,6 +122,10 @@ class _Clocks:
                 self.lines.pop(command.attempt, None)
             elif isinstance(command, Head):
                 self.head = True
+            elif isinstance(command, End) and command.abort and not isinstance(turn.commands[-1], Done):
+                # A client that was given up; the stream goes on without it.
+                self.gone = True
+                self._read_on(turn.at)
             elif isinstance(command, End | Done):
                 self.ended = True
                 self.waited += 0.0 if self.blocked is None else turn.at - self.blocked

@@ -1,0 +1,43 @@
+"""``journal:`` – where delivered frames are kept for those who resume."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from penstock.config.reading import Field
+from penstock.config.values import Journal
+
+KEYS = ("url", "ttl", "per_stream", "total")
+URL = "memory:// or redis://host:6379/0"
+
+
+def read_journal(field: Field | None) -> Journal | None:
+    """The journal; in memory when nothing is said, None for null."""
+    base = Journal()
+    if field is None or field.null:
+        return None if field is not None else base
+    section = field.section(KEYS)
+    url = base.url
+    said = section.get("url", secret=True)
+    if said is not None and (text := said.text(URL)) is not None:
+        url = text
+        if not usable(text):
+            # Not shown: it may hold a password.
+            said.fail("no journal can be kept there", found="", allowed=URL)
+    per_stream = section.size("per_stream", base.per_stream)
+    total = section.size("total", base.total)
+    if total < per_stream and (place := section.get("total") or section.get("per_stream")) is not None:
+        place.fail("less than one stream may hold", allowed="total at least as large as per_stream")
+    return Journal(url=url, ttl=section.duration("ttl", base.ttl, least=1.0), per_stream=per_stream, total=total)
+
+
+def usable(url: str) -> bool:
+    """Is there a store of that kind?"""
+    if url == Journal().url:
+        return True
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0

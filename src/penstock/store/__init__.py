@@ -1,0 +1,1 @@
+"""Stores behind the gateway: what outlives a process. The live path never waits for one."""

@@ -1,0 +1,138 @@
+"""The part of the machine that knows what becomes of a stream whose client leaves, and of one that is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from penstock.outcome import Outcome
+from penstock.policy.leaving import drains
+from penstock.stream import faults, inputs
+from penstock.stream.plan import Plan
+from penstock.stream.states import Client, Upstream
+from penstock.stream.summary import Summary
+
+if TYPE_CHECKING:
+    from penstock.stream.attempt import Attempt
+    from penstock.stream.client import ClientSide
+    from penstock.stream.upstream import UpstreamSide
+
+
+class Departure:
+    """Cancel, drain or detach. What it shares with the rest of the machine is declared here and made there."""
+
+    _plan: Plan
+    _client: ClientSide
+    _upstream: UpstreamSide
+    _outcome: Outcome | None
+    _left: list[int]
+    _account: Summary
+    began: float
+    epoch: int
+    settling: bool
+    flush: Callable[[float], None]
+
+    draining = False
+    """The client left for good; the provider is read on for the account."""
+    alone_until: float | None = None
+    """When a stream that nobody follows is given up."""
+    _readers = 0
+
+    if TYPE_CHECKING:
+
+        def complete(self, attempt: Attempt, now: float) -> None: ...
+        def settled(self, now: float, *, reuse: bool) -> None: ...
+        def _end(self, failure: faults.Failure, now: float) -> None: ...
+        def _done(self, now: float) -> None: ...
+
+    def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
+        resumable = self._plan.resumable is not None
+        if self._client.state is Client.DETACHED or self._client.ended:
+            return
+        if self.settling and self._client.owes_end and not resumable:
+            self._end(faults.client_closed(), now)
+            return
+        attempt = self._upstream.attempt
+        had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
+        if resumable and not self.settling:
+            self._detach(now)
+        elif had_finish and attempt is not None and self._account.streamed and not self.settling:
+            # It left on the answer's own end: complete, and the provider's usage may still come.
+            self._client.leave(now)
+            self.complete(attempt, now)
+        elif not self.settling:
+            self._cancel_or_drain(attempt, now)
+        else:
+            self._client.leave(now)
+            if attempt is None:
+                self._done(now)
+
+    def _on_followed(self, happened: inputs.Followed, now: float) -> None:
+        self._readers = happened.readers
+        if self._client.state is Client.DETACHED and not self.draining:
+            self._count_alone(now)
+
+    def _on_stop(self, happened: inputs.Stop, now: float) -> None:
+        if self.draining and not self.settling:
+            self._end(faults.client_closed(), now)
+        elif self._outcome is None:
+            self._outcome = Outcome.STOPPED
+            self.settling = True
+            attempt = self._upstream.attempt
+            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
+            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
+            shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
+            self._client.stop(said, self._upstream.name, shown, now)
+            self.settled(now, reuse=False)
+
+    # -- going on without the client -------------------------------------------------------------------------------
+
+    def _detach(self, now: float, *, drop: bool = False) -> None:
+        self._go_on("detach", now, drop=drop)
+        self._count_alone(now)
+
+    def _count_alone(self, now: float) -> None:
+        resumable = self._plan.resumable
+        self.alone_until = None if self._readers or resumable is None else now + resumable.alone
+
+    def _cancel_or_drain(self, attempt: Attempt | None, now: float) -> None:
+        delivery = self._plan.delivery
+        stops = None if attempt is None else self._plan.ways[attempt.target].stops_when_left
+        slots = self._plan.drains
+        if attempt is None or not drains(delivery.on_disconnect, stops) or not (slots is None or slots.take()):
+            self._client.leave(now)
+            self._end(faults.client_closed(), now)
+            return
+        failure = faults.client_closed()
+        self._outcome, self._account.reason = failure.outcome, failure.fault.message
+        self.draining = True
+        # Nobody waits for the answer: no other target is asked for it.
+        self._left.clear()
+        self._go_on("drain", now)
+        self.alone_until = now + delivery.drain.seconds
+        limit = self._account.token_events + delivery.drain.tokens
+
+        def enough(now: float) -> None:
+            if self._account.token_events >= limit and not self.settling:
+                self._end(failure, now)
+
+        self.flush = enough
+        self._upstream.one_by_one()
+
+    def _go_on(self, how: str, now: float, *, drop: bool = False) -> None:
+        blocked = self._client.state is Client.BLOCKED
+        self._client.detach(now, drop=drop)
+        self._account.left, self._account.leaving = now - self.began, how
+        if blocked:
+            self._upstream.resume(self._client.blocked_since, now)
+
+    def _abandoned(self, now: float) -> None:
+        resumable = self._plan.resumable
+        self._end(faults.client_closed() if resumable is None else faults.abandoned(resumable.alone), now)
+
+    def _departed(self) -> None:
+        """The stream is over."""
+        if self.draining:
+            if self._plan.drains is not None:
+                self._plan.drains.give()
+            self.flush = self._client.flush

@@ -1,0 +1,179 @@
+"""Gateways that share a journal in a real Redis: resume on the other, stop on the other, and the store's failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from penstock.framing.sse import SSEFramer
+from penstock.testing.client import CHAT, RawClient
+from penstock.testing.process import ServeProcess, document
+from penstock.testing.redis_server import RedisServer
+from penstock.testing.rig import LiveGateway, Rig, request, until
+from penstock.testing.steps import done, fin, hdr, role, tok, until_closed
+
+ON = {"x-penstock-resume": "on"}
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[RedisServer]:
+    async with RedisServer() as server:
+        yield server
+
+
+async def pair(rig: Rig, redis: RedisServer, *scripts: list) -> tuple[LiveGateway, LiveGateway]:
+    upstream = await rig.upstream(*scripts)
+    settings = {"journal": {"url": redis.url, "ttl": 60.0}, "total": 30.0}
+    return await rig.gateway(upstream, **settings), await rig.gateway(upstream, **settings)
+
+
+async def events(gateway: LiveGateway | ServeProcess, stream: str, after: int = 0) -> bytes:
+    client = await gateway.connect()
+    try:
+        await client.request("GET", f"/v1/streams/{stream}/events?after={after}")
+        answer = await client.answer(within=30)
+        assert answer.status == 200, answer.body
+        return answer.body
+    finally:
+        client.close()
+
+
+async def stored(gateway: LiveGateway | ServeProcess, stream: str) -> None:
+    """Wait until another gateway knows the stream: what it is told is written in batches."""
+    async with asyncio.timeout(5):
+        while True:
+            client = await gateway.connect()
+            await client.request("GET", f"/v1/streams/{stream}")
+            status = (await client.answer()).status
+            client.close()
+            if status == 200:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_M9_resumed_on_the_other_gateway(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(60, gap=0.01), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.events(4)
+    seen = SSEFramer().feed(client.body)
+    stream = client.headers["x-penstock-stream"]
+    client.close()
+    await stored(other, stream)
+    rest = await events(other, stream, len(seen))
+    assert b"".join(seen) + rest == await events(one, stream)
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
+async def test_M2_stopped_from_the_other_gateway(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(1000, gap=0.02)])
+    client = await one.open(headers=ON)
+    await client.events(3)
+    stream = client.headers["x-penstock-stream"]
+    await stored(other, stream)
+    stopped = await other.post(f"/v1/streams/{stream}/stop", b"")
+    assert (stopped.status, stopped.json["state"]) == (200, "stopping")
+    answer = await client.answer()
+    assert (answer.ended, answer.finishes) == ("clean", ["stop"])
+    assert (await one.record())["outcome"] == "stopped"
+
+
+async def test_C10_one_generation_for_one_key_on_two_gateways(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(20, gap=0.01), fin(), done()])
+    headers = {"idempotency-key": "once"}
+    answers = await asyncio.gather(*(gateway.ask(headers=headers) for gateway in (one, other, one, other)))
+    assert len({answer.body for answer in answers}) == 1
+    assert answers[0].marks == 1
+    assert len(rig.upstreams[0].requests) == 1  # type: ignore[union-attr]
+    conflict = await other.ask(headers=headers, temperature=1)
+    assert (conflict.status, conflict.json["error"]["code"]) == (409, "idempotency_conflict")
+
+
+async def test_M1_a_folded_answer_on_the_other_gateway(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(3), fin(), done()])
+    first = await one.ask(stream=False, headers={"idempotency-key": "k"})
+    again = await other.ask(stream=False, headers={"idempotency-key": "k"})
+    assert (again.status, again.body) == (200, first.body)
+
+
+async def test_M6_the_live_stream_outlives_the_store(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(100, gap=0.01), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.events(4)
+    stream = client.headers["x-penstock-stream"]
+    await stored(other, stream)
+    follower = asyncio.create_task(events(other, stream))
+    await asyncio.sleep(0.1)
+    await redis.kill()
+    answer = await client.answer()
+    assert (answer.ended, answer.marks) == ("clean", 1)
+    assert await events(one, stream) == answer.body
+    told = await follower
+    assert b'"code":"not_resumable"' in told
+    assert answer.body.startswith(b"".join(SSEFramer().feed(told)[:-1]))
+    await until(lambda: one.metric("penstock_journal_streams_lost_total") == 1)
+    assert any("can be resumed at this gateway alone" in line for line in one.writer.lines)
+    missing = await other.get(f"/v1/streams/{stream}/events")
+    assert missing.status == 410
+
+
+# -- in processes of their own --------------------------------------------------------------------------------------
+
+
+def settings(url: str, redis: RedisServer) -> dict[str, object]:
+    return {**document([url]), "journal": {"url": redis.url, "ttl": "60s"}}
+
+
+async def ask(process: ServeProcess) -> RawClient:
+    client = await process.connect()
+    await client.post(CHAT, request(), ON)
+    return client
+
+
+async def test_M9_dropped_at_every_frame_and_resumed_on_the_other(rig: Rig, redis: RedisServer, tmp_path: Path) -> None:
+    upstream = await rig.upstream(*[[hdr(), role(), tok(197), fin(), done()]] * 201)
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        ServeProcess(settings(upstream.base_url, redis), folders[0]) as one,
+        ServeProcess(settings(upstream.base_url, redis), folders[1]) as other,
+    ):
+        whole_client = await ask(one)
+        whole = (await whole_client.answer()).body
+        frames = SSEFramer().feed(whole)
+        assert len(frames) == 200
+        for number in range(1, len(frames) + 1, 1):
+            client = await ask(one)
+            await client.head()
+            await client.events(number)
+            stream = client.headers["x-penstock-stream"]
+            client.close()
+            await stored(other, stream)
+            rest = await events(other, stream, number)
+            assert b"".join(frames[:number]) + rest == whole
+        assert len(upstream.requests) == 201
+
+
+async def test_M9_the_owner_is_killed(rig: Rig, redis: RedisServer, tmp_path: Path) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(20), until_closed()])
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        ServeProcess(settings(upstream.base_url, redis), folders[0]) as one,
+        ServeProcess(settings(upstream.base_url, redis), folders[1]) as other,
+    ):
+        client = await ask(one)
+        await client.events(21)
+        stream = client.headers["x-penstock-stream"]
+        await stored(other, stream)
+        follower = asyncio.create_task(events(other, stream, 5))
+        await asyncio.sleep(0.2)
+        one.kill()
+        told = SSEFramer().feed(await follower)
+        assert told[:-1] == SSEFramer().feed(client.body)[5:]
+        assert b'"code":"crashed"' in told[-1]
+        assert SSEFramer().feed(await events(other, stream, 20))[-1] == told[-1]
