@@ -9,13 +9,14 @@ from penstock.stream import head
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, End, Head, Send
 from penstock.stream.faults import Failure
-from penstock.stream.inputs import Headers
+from penstock.stream.inputs import Headers, UpstreamBytes
 from penstock.stream.plan import Plan
 from penstock.stream.states import CLIENT, Client, ClientStep, step
 from penstock.stream.summary import Summary
 
 JSON = (b"content-type", b"application/json")
 Timer = tuple[float, Callable[[float], None]]
+OnBytes = Callable[[UpstreamBytes, float], None]
 
 
 class ClientSide:
@@ -30,6 +31,8 @@ class ClientSide:
         self._fold = None if plan.request.stream else plan.client.fold()
         self._winner: Attempt | None = None
         self._last_write = now
+        self.now = now
+        """When what is under way happened."""
         self.blocked_since = 0.0
         self.owes_end = False
         """The answer is whole, but the client is blocked and has not read it to its end."""
@@ -68,6 +71,17 @@ class ClientSide:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             self._send(data, now)
         self._frames = []
+
+    def listening(self, on_bytes: OnBytes) -> OnBytes:
+        """``on_bytes``, or what stands before it: see `staged`, as for what follows."""
+        return on_bytes
+
+    def drained(self, now: float) -> bool:
+        """The answer is whole: nothing is held back any more. Whether that has ended the stream."""
+        return False
+
+    def release(self) -> None:
+        """Let go of the machine. Nothing else may be called after it."""
 
     def start_over(self) -> None:
         """Another attempt begins from nothing: only possible while nothing was released."""

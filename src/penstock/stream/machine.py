@@ -9,7 +9,7 @@ Laws. Each is a property test in tests/laws.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
-8.  (stages: every ending flushes them)
+8.  Every ending flushes every stage, unless the client has left or the text was blocked.
 9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, and only token events push
     the between-tokens deadline on.
 10. No stage and equal wires: output bytes equal input bytes, but for the mendings listed at the wire's decoder.
@@ -31,9 +31,9 @@ from penstock.policy.backoff import Backoff
 from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
-from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record
 from penstock.stream.plan import Plan
+from penstock.stream.staged import client_side
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -80,11 +80,12 @@ class Stream:
         """The course is run; what is left is late usage, or a client that has not read its end yet."""
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
-        self._client = ClientSide(plan, self.account, self._out, now)
+        self._client = client_side(plan, self.account, self._out, self, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
         self._upstream = upstream = UpstreamSide(plan, self.account, self._out, self, now)
+        self._on_bytes = self._client.listening(upstream.on_bytes)
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
             inputs.UpstreamHead: upstream.on_head,
@@ -108,9 +109,10 @@ class Stream:
         """Something happened at ``now``. Inputs after Done, or from an attempt that is not current, change nothing."""
         if not self.over:
             if type(happened) is inputs.UpstreamBytes:
-                self._upstream.on_bytes(happened, now)
+                self._on_bytes(happened, now)
             else:
                 self.epoch += 1
+                self._client.now = now
                 self._handlers[type(happened)](happened, now)
         return self._taken()
 
@@ -124,6 +126,7 @@ class Stream:
             instant, act = min(timers, key=lambda timer: timer[0])
             if instant > now:
                 break
+            self._client.now = now
             act(now)
         return self._taken()
 
@@ -136,7 +139,7 @@ class Stream:
         try:
             if not self._client.ended:
                 self._outcome = None
-            self._end(faults.crashed(), now)
+            self.end(faults.crashed(), now)
             return self._taken()
         finally:
             self._out.clear()
@@ -146,6 +149,8 @@ class Stream:
         comes by. For after Done, when no call is under way."""
         self._handlers.clear()
         self._upstream.release()
+        self._client.release()
+        del self._on_bytes
 
     def _taken(self) -> list[Command]:
         out = self._out[:]
@@ -214,10 +219,10 @@ class Stream:
             self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens), now)
 
     def _too_long(self, now: float) -> None:
-        self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
+        self.end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
-        self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
+        self.end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
 
     def _late(self, now: float) -> None:
         self.settled(now, reuse=False)
@@ -237,15 +242,17 @@ class Stream:
 
     def complete(self, attempt: Attempt, now: float) -> None:
         """The answer is whole: end the client's side at once, and give the provider a moment for late usage."""
-        self._outcome = Outcome.COMPLETED
-        self.settling = True
-        self.epoch += 1
         if attempt.state is Upstream.WAITING:
             self._won(attempt, now)
             self._client.commit(attempt)
         ending = attempt.decoder.ending()
         if ending:
             self.put(ending)
+        if self._client.drained(now):
+            return
+        self._outcome = Outcome.COMPLETED
+        self.settling = True
+        self.epoch += 1
         attempt.move(UpstreamStep.TERMINAL)
         self._settle_until = now + self._plan.delivery.settle
         self._client.end(now)
@@ -291,7 +298,7 @@ class Stream:
             self._client.start_over()
             self._again_at = now + wait
         else:
-            self._end(failure if follows is failover.Step.FRAME else self._known, now)
+            self.end(failure if follows is failover.Step.FRAME else self._known, now)
 
     def _payable(self, now: float) -> int | None:
         """The next target whose provider's budget pays for the attempt."""
@@ -326,9 +333,9 @@ class Stream:
         if target is not None:
             self._upstream.open(target, now)
         elif self._known is not None:
-            self._end(self._known, now)
+            self.end(self._known, now)
 
-    def _end(self, failure: faults.Failure, now: float) -> None:
+    def end(self, failure: faults.Failure, now: float) -> None:
         """The stream ends otherwise than complete. The first cause wins; but an answer of which the client never
         read the end was not delivered, whatever the provider did."""
         if self._outcome is None or self._client.owes_end:
@@ -360,7 +367,7 @@ class Stream:
 
     def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
         if self.settling and self._client.owes_end:
-            self._end(faults.client_closed(), now)
+            self.end(faults.client_closed(), now)
             return
         attempt = self._upstream.attempt
         had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
@@ -369,19 +376,22 @@ class Stream:
             # It left on the answer's own end: complete, and the provider's usage may still come.
             self.complete(attempt, now)
         elif not self.settling:
-            self._end(faults.client_closed(), now)
+            self.end(faults.client_closed(), now)
         elif attempt is None:
             self._done(now)
 
     def _on_stop(self, happened: inputs.Stop, now: float) -> None:
         if self._outcome is None:
-            self._outcome = Outcome.STOPPED
-            self.settling = True
             attempt = self._upstream.attempt
             said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
+            self.stopped("stopped on request", now)
             self._client.stop(said, self._upstream.name, self._upstream.model, now)
             self.settled(now, reuse=False)
 
+    def stopped(self, reason: str, now: float) -> None:
+        """No more is wanted of the provider; the client is to get its finish."""
+        self._outcome, self.settling = Outcome.STOPPED, True
+        self._upstream.close(Outcome.STOPPED, reason, now)
+
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
-        self._end(faults.shutdown(), now)
+        self.end(faults.shutdown(), now)

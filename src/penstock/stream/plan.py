@@ -11,7 +11,10 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
 from penstock.request import StreamRequest
+from penstock.stages.pipeline import StagesPlan
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
+from penstock.wire.edit import Editor
+from penstock.wire.edit_runs import Texts
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,5 +66,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A random number in [0, 1) for the waits before that."""
     asking: Asking | None = None
     """None: every target is worth every attempt."""
+    stages: StagesPlan | None = None
+    """What the answer's text goes through; None: nothing, and frames go on as they come."""
+    editor: Callable[[Texts], Editor] | None = None
+    """A fresh editor of the client's wire, where there are stages."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""

@@ -64,6 +64,8 @@ class Summary(msgspec.Struct, kw_only=True):
     warnings: list[str] = []
     gaps: list[int] = msgspec.field(default_factory=lambda: [0] * (len(GAP_BOUNDS) + 1))
     gap_sum: float = 0.0
+    redactions: dict[str, int] = {}
+    """What stages found in the answer, by kind."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

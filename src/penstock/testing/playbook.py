@@ -14,12 +14,14 @@ happens, and ``expect()`` claims that there was nothing. A play whose stream is 
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from typing import Any
 
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
+from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
     ClientBlocked,
@@ -40,8 +42,10 @@ from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
 from penstock.testing.laws import check_laws
 from penstock.testing.transcript import Transcript, short
+from penstock.wire.edit import Asked
 from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request
+from penstock.wire.openai_chat_edit import ChatEditor
 from penstock.wire.registry import UPSTREAM_WIRES
 
 __all__ = [
@@ -132,6 +136,7 @@ def plan(
     retries: int = 0,
     chance: float = 0.5,
     asking: Asking | None = None,
+    stages: StagesPlan | None = None,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -172,6 +177,8 @@ def plan(
         retries=retries,
         chance=chance,
         asking=asking,
+        stages=stages,
+        editor=None if stages is None else partial(ChatEditor, asked=Asked(request, "st_play", stages.drop_signed)),
         secrets=secrets,
     )
 
