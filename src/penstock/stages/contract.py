@@ -18,13 +18,13 @@ ChannelKind = Literal["text", "reasoning", "arguments", "refusal", "transcript"]
 class Channel(NamedTuple):
     """One run of generated text. Deltas of a channel join to one text; channels never mix.
 
-    ``choice`` is the answer's index when a request asks for several; ``index`` tells apart what a choice holds more
+    ``choice`` is the answer's index when a request asks for several; ``part`` tells apart what a choice holds more
     than one of: a tool call, a content block, a string inside a tool call's arguments.
     """
 
     kind: ChannelKind
     choice: int = 0
-    index: int = 0
+    part: int = 0
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):

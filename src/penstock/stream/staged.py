@@ -23,6 +23,7 @@ from penstock.stream.inputs import UpstreamBytes
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
+from penstock.wire.edit_runs import ALONE
 
 _UNFLUSHED = frozenset({Outcome.CLIENT_CLOSED, Outcome.SLOW_CLIENT, Outcome.BLOCKED})
 """Endings behind which nobody reads, or may."""
@@ -101,7 +102,9 @@ class StagedClient(ClientSide):
     def _last_words(self, verdict: Block) -> bytes:
         """What still goes out before it: the frame that broke a rule is not shown, but for the text before that."""
         self.verdict, last = verdict, self._texts.last
-        return self._editor.piece(*last) if last is not None and last[0][0] != "arguments" else b""
+        if last is None or last[0][0] == "arguments" or last[0][2] >= ALONE:
+            return b""
+        return self._editor.piece(*last)
 
     def _deliver(self, out: bytes) -> None:
         if not out:

@@ -14,7 +14,6 @@ happens, and ``expect()`` claims that there was nothing. A play whose stream is 
 from __future__ import annotations
 
 import difflib
-from functools import partial
 from typing import Any
 
 from penstock.outcome import Outcome
@@ -43,9 +42,9 @@ from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finis
 from penstock.testing.laws import check_laws
 from penstock.testing.transcript import Transcript, short
 from penstock.wire.edit import Asked
+from penstock.wire.editors import editor_of
 from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request
-from penstock.wire.openai_chat_edit import ChatEditor
 from penstock.wire.registry import UPSTREAM_WIRES
 
 __all__ = [
@@ -149,6 +148,7 @@ def plan(
     limits = {name: policies.pop(name) for name in Deadlines.__struct_fields__ if name in policies}
     delivery = Delivery(**policies)
     expose = include_usage or not stream
+    client = ChatClient(request, "st_play")
 
     def decoder() -> ChatDecoder:
         return ChatDecoder(expose_usage=expose, pin_identity=delivery.pin_identity)
@@ -168,7 +168,7 @@ def plan(
             )
             for number in range(targets)
         ),
-        client=ChatClient(request, "st_play"),
+        client=client,
         client_wire="openai-chat",
         deadlines=Deadlines(**limits),
         delivery=delivery,
@@ -178,7 +178,7 @@ def plan(
         chance=chance,
         asking=asking,
         stages=stages,
-        editor=None if stages is None else partial(ChatEditor, asked=Asked(request, "st_play", stages.drop_signed)),
+        editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )
 

@@ -13,8 +13,9 @@ from penstock.framing import sse
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.base import ClientSession
 from penstock.wire.edit_arguments import ArgumentsRun
-from penstock.wire.edit_runs import Kind, Place, Run, TextRun, Texts
+from penstock.wire.edit_runs import ALONE, Kind, Place, Run, TextRun, Texts
 
 FinishKind = Literal["stop", "length", "content_filter"]
 
@@ -24,6 +25,7 @@ class Asked(NamedTuple):
 
     request: StreamRequest
     stream: str
+    session: ClientSession
     drop_signed: bool = False
 
 
@@ -87,7 +89,7 @@ class FrameEditor:
     def _string(self) -> int:
         """A number for a string by itself: no other channel has it."""
         self._strings += 1
-        return 1_000_000 + self._strings
+        return ALONE + self._strings
 
     def _text(self, holder: Any, key: Any, place: Place, *, arguments: bool = False) -> None:
         """The delta at ``holder[key]`` goes through its channel."""
@@ -220,6 +222,12 @@ def rewritten(frame: bytes, block: sse.Block, body: dict[str, Any]) -> bytes:
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+OPAQUE = frozenset(
+    {"id", "type", "encrypted_content", "encrypted_index", "signature", "data", "b64_json", "status", "role", "name"}
+)
+"""Fields that hold no words of the model's, or none that anybody could read."""
 
 
 def number(value: Any, default: int = 0) -> int:

@@ -9,6 +9,10 @@ Place = tuple[Kind, int, int]
 """A channel: what it is, the number of its choice, its own number in it (see `stages.contract.Channel`)."""
 
 
+ALONE = 1_000_000
+"""Channels from this number on are single strings: no frame of their own could carry a piece of one."""
+
+
 class Texts(Protocol):
     """Decides what of an answer's texts goes out, and when."""
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from penstock.usage import Usage
 from penstock.wire import json
-from penstock.wire.edit import Asked, FinishKind, SSEEditor, number, objects
+from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
 from penstock.wire.edit_runs import Place, Texts
 from penstock.wire.openai_chat_calls import CallNumbers
 from penstock.wire.openai_chat_writer import usage_object
 
 _REASONING = ("reasoning_content", "reasoning")
 """Two names of the same text; a dialect that has both says it twice."""
-_OPAQUE = frozenset({"id", "type", "encrypted_content", "data", "b64_json", "index", "start_index", "end_index"})
+_OPAQUE = OPAQUE | {"index", "start_index", "end_index"}
 _SAYS_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
