@@ -7,16 +7,19 @@ import re
 import msgspec
 
 from penstock.config.document import Mapping, Sequence
+from penstock.config.guards import KEYS as GUARDS
+from penstock.config.guards import read_guards
 from penstock.config.reading import NOT_YET, Section
 from penstock.config.units import parse_duration
 from penstock.policy.deadlines import Deadlines
-from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.delivery import Delivery, Segment, SlowClient
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream")
+KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "guards")
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
-    "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
+    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
     "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
 )  # fmt: skip
 
@@ -33,6 +36,7 @@ class Policy(msgspec.Struct, frozen=True):
     retries: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    guards: Guards = Guards()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -45,6 +49,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         retries=section.count("retries", base.retries, 0, 10),
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
+        guards=read_guards(section.section("guards", GUARDS), base.guards),
     )
 
 
@@ -77,7 +82,6 @@ def _deadlines(section: Section, base: Deadlines) -> Deadlines:
 
 
 def _delivery(section: Section, base: Delivery) -> Delivery:
-    section.choice("mode", "passthrough", ("passthrough",), later=("sentence", "paragraph", "full"))
     section.choice("on_disconnect", "cancel", ("cancel",), later=("drain", "detach"))
     if (field := section.get("drain")) is not None and not field.null:
         drain = field.section(("seconds", "tokens"))
@@ -85,7 +89,15 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         drain.count("tokens", 4096, 1, 10**9)
         section.report.warn(field.key, "this version drains no stream of a client that left; it cancels")
     slow = section.section("slow_client", ("buffer", "timeout"))
+    segment = section.section("segment", ("delay", "characters"))
     return Delivery(
+        mode=section.choice("mode", base.mode, ("passthrough", "sentence", "paragraph", "full")),
+        segment=Segment(
+            delay=segment.duration("delay", base.segment.delay),
+            characters=segment.count("characters", base.segment.characters, 1, 10**6),
+        ),
+        max_held=section.size("max_held", base.max_held),
+        signed_reasoning=section.choice("signed_reasoning", base.signed_reasoning, ("drop", "pass")),
         keepalive=section.deadline("keepalive", base.keepalive, least=0.1),
         commit_after=section.deadline("commit_after", base.commit_after, least=0.0),
         slow_client=SlowClient(

@@ -65,6 +65,13 @@ def _route(route: Route) -> dict[str, Any]:
         },
         "hedge": _hedge(route.hedge),
         "delivery": {
+            "mode": delivery.mode,
+            "segment": {
+                "delay": format_duration(delivery.segment.delay),
+                "characters": delivery.segment.characters,
+            },
+            "max_held": format_size(delivery.max_held),
+            "signed_reasoning": delivery.signed_reasoning,
             "keepalive": _deadline(delivery.keepalive),
             "commit_after": _deadline(delivery.commit_after),
             "slow_client": {
@@ -77,6 +84,12 @@ def _route(route: Route) -> dict[str, Any]:
             "done_after_error": delivery.done_after_error,
             "pin_identity": delivery.pin_identity,
         },
+    }
+    guards = route.guards
+    shown["guards"] = {
+        "max_characters": guards.max_characters,
+        "repetition": guards.repetition,
+        "stop_sequences": guards.stop_sequences,
     }
     shown["health"] = route.health
     shown["retries"] = route.retries

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 
 
@@ -68,6 +69,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    guards: Guards = Guards()
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.patience import patience
+from penstock.server.staging import Staging
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -59,6 +60,7 @@ class Router:
     def __init__(self, config: Config, health: Targets):
         self._health = health
         self._routes = {route.name: route for route in config.routes}
+        self._staging = {route.name: Staging(route) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -132,7 +134,7 @@ class Router:
             delivery=route.delivery,
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
-        return plan, RequestDialer(pool, request, targets, headers)
+        return self._staging[route.name].planned(plan, session), RequestDialer(pool, request, targets, headers)
 
     def _target(
         self,

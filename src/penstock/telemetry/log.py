@@ -137,6 +137,7 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "bytes_out": summary.bytes_out,
         "blocked_ms": _milliseconds(summary.blocked),
         "keepalives": summary.keepalives,
+        "redactions": summary.redactions,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

@@ -176,7 +176,11 @@ class SSEEditor(FrameEditor):
 
     def edit(self, data: bytes) -> bytes:
         """See `Editor`."""
-        return b"".join([self._frame(frame) for frame in self._framer.feed(data)])
+        frames = self._framer.feed(data)
+        if self._framer.pending:
+            # The provider's last frame may lack its blank line.
+            frames.append(self._framer.close())
+        return b"".join([self._frame(frame) for frame in frames])
 
     def _frame(self, frame: bytes) -> bytes:
         data = sse.payload(frame)

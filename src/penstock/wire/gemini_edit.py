@@ -26,6 +26,8 @@ class GeminiEditor(SSEEditor):
         self._array = asked.request.stream and not wants_sse(asked.request)
         self._elements = JSONArrayFramer(1 << 62)
         self._top: dict[str, Any] = {}
+        self._numbers = False
+        """The provider numbers its candidates."""
         self._finished: dict[int, bool] = {}
         self._edited: set[int] = set()
         self._paths: dict[tuple[int, str], int] = {}
@@ -60,6 +62,7 @@ class GeminiEditor(SSEEditor):
     def _candidate(self, candidate: dict[str, Any]) -> bool:
         """Whether it still carries anything."""
         index, before = number(candidate.get("index")), self._changed
+        self._numbers = self._numbers or "index" in candidate
         self._changed = False
         content = candidate.get("content")
         parts = objects(content.get("parts")) if isinstance(content, dict) else []
@@ -129,7 +132,10 @@ class GeminiEditor(SSEEditor):
         else:
             self._edited.add(index)
             part = {"text": text, "thought": True} if kind == "reasoning" else {"text": text}
-        return self._chunk({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": index}]})
+        candidate: dict[str, Any] = {"content": {"parts": [part], "role": "model"}}
+        if index or self._numbers:
+            candidate["index"] = index
+        return self._chunk({"candidates": [candidate]})
 
     def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
         """See `edit.Editor`."""

@@ -27,7 +27,11 @@ class OllamaEditor(FrameEditor):
 
     def edit(self, data: bytes) -> bytes:
         """See `edit.Editor`."""
-        return b"".join([self._line(frame) for frame in self._framer.feed(data)])
+        frames = self._framer.feed(data)
+        if self._framer.pending:
+            # The provider's last line may lack its end.
+            frames.append(self._framer.close())
+        return b"".join([self._line(frame) for frame in frames])
 
     def _line(self, frame: bytes) -> bytes:
         data = frame.strip()
