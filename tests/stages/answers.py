@@ -22,8 +22,8 @@ Deltas = Sequence[str]
 
 
 class Wire(NamedTuple):
-    """``texts``, ``thoughts`` and ``calls`` make the frames of a whole answer with these deltas; None where the wire has
-    no such thing in deltas."""
+    """``texts``, ``thoughts`` and ``calls`` make the frames of a whole answer with these deltas; None where the wire
+    has no such thing in deltas."""
 
     name: str
     path: str
@@ -172,7 +172,7 @@ WIRES = {
             Wire(
                 "openai-chat",
                 "/v1/chat/completions",
-                f'{{{HELLO},"stream_options":{{"include_usage":true}}}}'.encode(),
+                f"{{{HELLO}}}".encode(),
                 _chat("text"),
                 _chat("thought"),
                 _chat("call"),

@@ -6,20 +6,22 @@ import re
 
 import msgspec
 
-from penstock.config.document import Mapping, Sequence
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
-from penstock.config.reading import NOT_YET, Section
+from penstock.config.reading import Section
+from penstock.config.stage_list import read_stages
 from penstock.config.units import parse_duration
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, Segment, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "guards")
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
-    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
+    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after",
+    "on_disconnect", "drain", "slow_client",
     "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
 )  # fmt: skip
 
@@ -37,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
+    stages: tuple[RedactPolicy, ...] = ()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -50,6 +53,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
         guards=read_guards(section.section("guards", GUARDS), base.guards),
+        stages=read_stages(section, base.stages),
     )
 
 
@@ -127,12 +131,6 @@ def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[st
 
 
 def _refuse_unbuilt(section: Section) -> None:
-    """Keys of the interface whose silence would be a lie: a stage that does not redact is worse than none."""
+    """Keys of the interface whose silence would be a lie."""
     section.choice("metadata", "off", ("off",), later=("final", "live"))
     section.choice("mid_stream", "fail", ("fail",), later=("continue",))
-    if (stages := section.get("stages")) is not None and not stages.null:
-        empty = isinstance(stages.node, Sequence | Mapping) and not (
-            stages.node.items if isinstance(stages.node, Sequence) else stages.node.entries
-        )
-        if not empty:
-            stages.fail(NOT_YET, allowed="[]")

@@ -46,6 +46,7 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         tags=policy.tags,
         hedge=policy.hedge,
         guards=policy.guards,
+        stages=policy.stages,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from penstock.config.reading import MASK
+from penstock.config.stage_list import show_stages
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Key, Provider, Route
 from penstock.config.variables import escape
@@ -85,6 +86,7 @@ def _route(route: Route) -> dict[str, Any]:
             "pin_identity": delivery.pin_identity,
         },
     }
+    shown["stages"] = show_stages(route.stages)
     guards = route.guards
     shown["guards"] = {
         "max_characters": guards.max_characters,

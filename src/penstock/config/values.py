@@ -10,6 +10,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.stages.redact.policy import RedactPolicy
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
+    stages: tuple[RedactPolicy, ...] = ()
+    """What the text of its answers goes through, in order."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,6 +106,8 @@ class Router:
         now: float,
     ) -> tuple[Plan, RequestDialer]:
         """What the stream is to be, and the way to its targets. Raises BadRequest when no target can carry it."""
+        staging = self._staging[route.name]
+        request, prompts = staging.prompted(request)
         deadlines, total_from = _deadlines(route, headers)
         session = wire.session(request, stream)
         view = View(request.include_usage or not request.stream, route.delivery.pin_identity)
@@ -134,7 +136,7 @@ class Router:
             delivery=route.delivery,
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
-        return self._staging[route.name].planned(plan, session), RequestDialer(pool, request, targets, headers)
+        return staging.planned(plan, prompts), RequestDialer(pool, request, targets, headers)
 
     def _target(
         self,

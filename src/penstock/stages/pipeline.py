@@ -7,6 +7,8 @@ Each channel goes through every stage in order; behind them its text may wait fo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -16,10 +18,21 @@ from penstock.stages.segments import Segmenting, Segments
 Place = tuple[ChannelKind, int, int]
 
 
+@runtime_checkable
+class Prompted(Protocol):
+    """A stage that has to know the request."""
+
+    def prompt(self, texts: Sequence[str]) -> object:
+        """The request's texts."""
+        ...
+
+
 class StagesPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a route does to the text of its answers."""
 
     stages: tuple[StagePolicy, ...] = ()
+    prompts: tuple[tuple[str, ...], ...] = ()
+    """What each stage reads of the request before the answer; for many, nothing."""
     segments: Segmenting | None = None
     """How released text is cut; None: as it comes."""
     whole: bool = False
@@ -31,7 +44,11 @@ class StagesPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def open(self, *, streamed: bool = True) -> Pipeline:
         """The stages of one answer. For one that is told whole no sentence need be waited for."""
-        return Pipeline([policy.open() for policy in self.stages], self.segments if streamed else None)
+        stages = [policy.open() for policy in self.stages]
+        for stage, texts in zip(stages, self.prompts, strict=False):
+            if texts and isinstance(stage, Prompted):
+                stage.prompt(texts)
+        return Pipeline(stages, self.segments if streamed else None)
 
 
 class Pipeline:

@@ -35,7 +35,9 @@ from penstock.config.values import Config, Key, Provider, Route, Server, Target
 from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.stages.redact.policy import RedactPolicy
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -73,6 +75,8 @@ def config(
     health: bool = True,
     retries: int = 0,
     hedge: HedgeAfter | None = None,
+    stages: tuple[RedactPolicy, ...] = (),
+    guards: Guards = Guards(),  # noqa: B008 (a value)
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
@@ -101,6 +105,8 @@ def config(
         health=health,
         retries=retries,
         hedge=hedge,
+        stages=stages,
+        guards=guards,
     )
     return Config(
         server=Server(**(server or {})),
