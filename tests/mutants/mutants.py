@@ -22,6 +22,7 @@ class Mutant(NamedTuple):
 
 
 MACHINE, CLIENT, UPSTREAM = "stream/machine.py", "stream/client.py", "stream/upstream.py"
+STAGED = "stream/staged.py"
 DECODER, FRAMER = "wire/openai_chat.py", "framing/sse.py"
 
 MUTANTS = [
@@ -358,5 +359,46 @@ MUTANTS = [
         'data = data.replace(secret, b"***")',
         "pass",
         "stream/test_head.py",
+    ),
+    # 4 and 8, with stages.
+    Mutant(
+        "the commit does not wait for output to be released",
+        "4",
+        STAGED,
+        "        if self._editor.released and not self._stages.whole:\n",
+        "        if not self._stages.whole:\n",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "a failure takes what was held with it",
+        "8",
+        STAGED,
+        "        if self._through and failure.outcome not in _UNFLUSHED and self.verdict is None:\n",
+        "        if False:\n",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "the end of an answer flushes nothing",
+        "8",
+        STAGED,
+        "        out = self._editor.flush()\n        if self._texts.verdict is not None:\n            out = self._last",
+        '        out = b""\n        if self._texts.verdict is not None:\n            out = self._last',
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "text goes on behind a verdict",
+        "8",
+        STAGED,
+        "        if self.verdict is not None:\n            return\n        self._texts.now = self.now\n        out = self._editor.edit",
+        "        self._texts.now = self.now\n        out = self._editor.edit",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "a new attempt goes on with the text of the one before",
+        "6",
+        STAGED,
+        "        super().start_over()\n        self._begin()\n",
+        "        super().start_over()\n",
+        "stages/test_plays.py",
     ),
 ]

@@ -81,7 +81,7 @@ class PromptTexts:
             for name in value:
                 if name in _OBJECTS and isinstance(value[name], dict):
                     self._inside(value, name)
-                elif name not in _NO_WORDS or (name == "data" and value.get("type") == "text"):
+                elif name not in _NO_WORDS or (name == "data" and _holds_words(value)):
                     self._find(value, name)
 
     def _found(self, holder: Any, key: Any, text: str) -> None:
@@ -106,3 +106,8 @@ class PromptTexts:
         elif isinstance(value, dict | list):
             for name in value if isinstance(value, dict) else range(len(value)):
                 self._inside(value, name)
+
+
+def _holds_words(value: dict[str, Any]) -> bool:
+    """Whether the ``data`` of an object is text: a document's, in two wires; not that of pictures and sound."""
+    return value.get("type") == "text" or not isinstance(value["data"], str)
