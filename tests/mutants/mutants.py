@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from redaction_mutants import REDACTION
+
 LAWS = "laws/test_laws.py"
 
 
@@ -358,5 +360,10 @@ MUTANTS = [
         'data = data.replace(secret, b"***")',
         "pass",
         "stream/test_head.py",
+    ),
+    # Redaction does not depend on the split.
+    *(
+        Mutant(name, "redaction", f"stages/redact/{file}", old, new, f"stages/test_redact_{killer}.py")
+        for name, file, old, new, killer in REDACTION
     ),
 ]

@@ -67,6 +67,7 @@ def test_any_pattern_means_the_same_in_a_stream(patterns, text, places):
         ("[ab]{1,4}?1", ["abab1", "ababa1", "ab-1"]),
         ("(?:a-){1,3}b", ["a-a-b", "a-a-a-a-b", "a-a-1"]),
         ("(?i)AB(?-i:a)", ["aba", "ABa", "ABA"]),
+        ("(?>a|ab)1", ["ab1", "a1", "a-"]),
         ("ab1|a", ["ab1", "ab", "aab-"]),
         ("(?s:a.b)", ["a\nb", "a1b", "a"]),
         ("é[日本]{1,2}", ["é日本", "é日", "e日本é本"]),
