@@ -95,6 +95,7 @@ def test_a_pattern_at_every_cut(pattern, texts):
         ("a{0,3}", "empty"),
         ("(a", "not a regular expression"),
         ("a{3,1}", "not a regular expression"),
+        ("[[a]b", "not clear: Possible nested set"),
         ("(?(1)a|b)", "not a regular expression"),
         ("(a)(?(1)a|b)", "refers back"),
     ],

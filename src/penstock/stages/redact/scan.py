@@ -114,13 +114,13 @@ class Scan:
 
     def _advance(self, buffer: str, last: bool) -> str | Block:
         """Everything that can be decided. No place is judged by more than the ``hold`` characters from it on, so that
-        how much of the text is there already makes no difference."""
+        how much of the text is there already makes no difference. It costs time in proportion to the text."""
         rules, size, out = self._rules, len(buffer), []
-        opened = (rules.plain if last else rules.opened).search
+        search = (rules.plain if last else rules.opened).search
         at = self._start
         while at < size:
             end = min(size, at + rules.hold)
-            match = opened(buffer, at, end)
+            match = search(buffer, at, end)
             if match is None or match.start() == end:
                 out.append(buffer[at:end])
                 at = end
