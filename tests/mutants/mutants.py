@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from redaction_mutants import REDACTION
+
 LAWS = "laws/test_laws.py"
 
 
@@ -389,7 +391,8 @@ MUTANTS = [
         "text goes on behind a verdict",
         "8",
         STAGED,
-        "        if self.verdict is not None:\n            return\n        self._texts.now = self.now\n        out = self._editor.edit",
+        "        if self.verdict is not None:\n            return\n        self._texts.now = self.now\n"
+        "        out = self._editor.edit",
         "        self._texts.now = self.now\n        out = self._editor.edit",
         "stages/test_plays.py",
     ),
@@ -400,5 +403,10 @@ MUTANTS = [
         "        super().start_over()\n        self._begin()\n",
         "        super().start_over()\n",
         "stages/test_plays.py",
+    ),
+    # Redaction does not depend on the split.
+    *(
+        Mutant(name, "redaction", f"stages/redact/{file}", old, new, f"stages/test_redact_{killer}.py")
+        for name, file, old, new, killer in REDACTION
     ),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,3 +178,20 @@ def test_unmasking_does_not_depend_on_the_split(parts, places):
     for pieces in (list(text), cut(text, *places), [text]):
         unmask = Unmask(texts, beginnings(texts))
         assert "".join([*(unmask.feed(piece) for piece in pieces), unmask.flush()]) == expected
+
+
+def test_the_steps_that_the_page_shows_are_those_that_are_taken():
+    page = (Path(__file__).parents[2] / "docs" / "guardrails.md").read_text("utf-8")
+    table = page.partition("step by step")[2].partition("| --- |")[2]
+    rows = [
+        [cell.strip().strip("`") for cell in line.split("|")[1:4]] for line in table.splitlines()[1:] if "|" in line
+    ]
+    redaction = Redactor(RedactPolicy(detectors=("email",))).open()
+    text = ""
+    for delta, out, held in rows[:-1]:
+        text += delta
+        assert redaction.feed(TEXT, delta) == out
+        assert redaction.held(TEXT) == len(held)
+        assert text.endswith(held)
+    assert [redaction.flush(TEXT)] == [row[1] for row in rows[-1:]]
+    assert len(rows) == 7

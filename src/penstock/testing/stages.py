@@ -1,62 +1,79 @@
-"""What every stage must hold to (see `stages.contract`), as a check for anybody's.
-
-def test_my_stage():
-    check_stage(MyPolicy(), ["nothing to find", "one match", "a match, and half of on"])
-"""
+"""The contract of a stage, as a check that anybody's stage has to pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from penstock.stages.contract import Block, Channel, Stage, StagePolicy
 
-CHANNELS = (Channel("text"), Channel("text", 1), Channel("reasoning"), Channel("arguments", 0, 7))
-Result = tuple[str, str | None]
-"""What came out, and the reason of a verdict."""
+Ending = tuple[str, str | None]
+"""All that came out of a channel, and the reason when it was blocked."""
 
 
-def check_stage(policy: StagePolicy, texts: Iterable[str]) -> None:
-    """Hold a stage to its contract with these texts. Raises AssertionError.
+def check_stage(policy: StagePolicy, texts: Iterable[str], *, independent: bool = True) -> None:
+    """Raises AssertionError, with what is wrong, unless for each text
 
-    They should hold what it looks for: whole, twice, cut off at the end, and what only looks like it.
+    - what comes out is the same however the text was split: in two at each place, character by character, and whole;
+    - channels of a stream, fed in turns, come out as each does alone (not ``independent``: a stage that counts over
+      all of a stream's channels may let one show in another);
+    - two streams know nothing of each other;
+    - a channel that has no text, or was flushed, holds nothing;
+    - `findings` are counts.
     """
-    assert policy.name, "a stage has a name"
+    assert policy.name, "a stage's policy has a name"
+    assert isinstance(policy.open(), Stage), "what a policy opens has feed, flush and findings"
     for text in texts:
-        whole = told(policy.open(), CHANNELS[0], [text])
-        for cut in range(len(text) + 1):
-            said = told(policy.open(), CHANNELS[0], [text[:cut], text[cut:]])
-            assert said == whole, f"{text!r} cut at {cut} gives {said}, and whole {whole}"
-        said = told(policy.open(), CHANNELS[0], list(text))
-        assert said == whole, f"{text!r} by single characters gives {said}, and whole {whole}"
-        _check_channels(policy, text, whole)
-    stage = policy.open()
-    assert stage.flush(CHANNELS[0]) == "", "a channel without text has nothing to give"
-    assert all(count > 0 for count in stage.findings().values()), "what was not found is no finding"
+        stage = policy.open()
+        whole = ending(stage, [text])
+        counts = stage.findings()
+        assert all(isinstance(kind, str) and isinstance(count, int) for kind, count in counts.items()), (
+            f"findings are counts by kind, not {counts!r}"
+        )
+        for pieces in splits(text):
+            stage = policy.open()
+            found = ending(stage, pieces)
+            assert found == whole, f"{pieces!r} comes out as {found!r}, and whole as {whole!r}"
+            if found[1] is None:
+                again = stage.flush(Channel("text"))
+                assert again == "", f"{again!r} was held after the flush of {pieces!r}"
+        if independent:
+            _check_channels(policy, text)
+    assert policy.open().flush(Channel("refusal")) == "", "a channel without text holds something"
 
 
-def told(stage: Stage, channel: Channel, deltas: Sequence[str]) -> Result:
-    """What comes of a channel's deltas."""
+def ending(stage: Stage, pieces: Sequence[str], channel: Channel = Channel("text")) -> Ending:  # noqa: B008
+    """What comes out of a channel that gets these deltas and ends."""
     out = ""
-    for text in [*deltas, None]:
-        said = stage.flush(channel) if text is None else stage.feed(channel, text)
-        if isinstance(said, Block):
-            return out + said.released, said.reason
-        out += said
-    return out, None
+    for piece in pieces:
+        released = stage.feed(channel, piece)
+        if isinstance(released, Block):
+            return out + released.released, released.reason
+        out += released
+    rest = stage.flush(channel)
+    return (out + rest.released, rest.reason) if isinstance(rest, Block) else (out + rest, None)
 
 
-def _check_channels(policy: StagePolicy, text: str, whole: Result) -> None:
-    """Channels side by side do not mix."""
-    if whole[1] is not None:
+def splits(text: str) -> Iterator[list[str]]:
+    """A text in pieces, in every way that `check_stage` tries."""
+    yield list(text)
+    for place in range(len(text) + 1):
+        yield [text[:place], text[place:]]
+
+
+def _check_channels(policy: StagePolicy, text: str) -> None:
+    middle = len(text) // 2
+    texts = {
+        Channel("text"): text,
+        Channel("text", choice=1): text[middle:] + text[:middle],
+        Channel("arguments", part=1): text[::-1],
+    }
+    stage, out = policy.open(), dict.fromkeys(texts, "")
+    alone = {channel: ending(policy.open(), [own], channel) for channel, own in texts.items()}
+    if any(reason is not None for _, reason in alone.values()):
         return
-    stage, out = policy.open(), dict.fromkeys(CHANNELS[:2], "")
-    for character in text:
-        for channel in out:
-            said = stage.feed(channel, character)
-            assert isinstance(said, str), "two channels broke a rule that one does not"
-            out[channel] += said
-    for channel in out:
-        said = stage.flush(channel)
-        assert isinstance(said, str), "two channels broke a rule that one does not"
-        out[channel] += said
-    assert set(out.values()) == {whole[0]}, f"channels side by side give {sorted(set(out.values()))}, one {whole[0]!r}"
+    for letters in zip(*texts.values(), strict=True):
+        for channel, letter in zip(texts, letters, strict=True):
+            out[channel] += str(stage.feed(channel, letter))
+    for channel, (expected, _) in alone.items():
+        out[channel] += str(stage.flush(channel))
+        assert out[channel] == expected, f"{channel} comes out as {out[channel]!r} beside others, alone as {expected!r}"

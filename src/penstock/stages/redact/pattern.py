@@ -14,6 +14,7 @@ Lookarounds are one character wide: the caller keeps one character of left conte
 from __future__ import annotations
 
 import re
+import warnings
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
@@ -50,7 +51,11 @@ class Pattern(NamedTuple):
 def translate(source: str, *, ascii_only: bool = False) -> Pattern:
     """The forms of a regular expression. Raises PatternError."""
     try:
-        tree = _parser.parse(source, re.ASCII if ascii_only else 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # About what later versions of Python may read in another way.
+            tree = _parser.parse(source, re.ASCII if ascii_only else 0)
+    except Warning as warning:
+        raise PatternError(f"not clear: {warning}") from None
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"not a regular expression: {error}") from None
     least, most = tree.getwidth()

@@ -5,8 +5,8 @@ character goes out while it can still belong to a match.
 
 The rules, for a whole text: at each place from the left, the detectors are tried in order. The first whose pattern
 matches and whose check digits are right wins, its text is replaced, and the search goes on behind it. A place where
-none wins is passed by. A place where ``hold`` characters do not decide the matter is an *overflow*: the stream is
-blocked, or that detector is given up at that place.
+none wins is passed by. Where ``hold`` characters from a place on do not decide the matter, that is an *overflow*: the
+stream is blocked, or those characters are let go.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ class Scan:
 
     def _advance(self, buffer: str, last: bool) -> str | Block:
         """Everything that can be decided. No place is judged by more than the ``hold`` characters from it on, so that
-        how much of the text is there already makes no difference."""
+        how much of the text is there already makes no difference. It costs time in proportion to the text."""
         rules, size, out = self._rules, len(buffer), []
-        opened = (rules.plain if last else rules.opened).search
+        search = (rules.plain if last else rules.opened).search
         at = self._start
         while at < size:
             end = min(size, at + rules.hold)
-            match = opened(buffer, at, end)
+            match = search(buffer, at, end)
             if match is None or match.start() == end:
                 out.append(buffer[at:end])
                 at = end
@@ -132,13 +132,15 @@ class Scan:
                 continue
             at = start
             number, stop = rules.decide(buffer, start, min(size, start + rules.hold), number, last)
-            while stop == _UNDECIDED and size - start >= rules.hold:
-                kind = rules.shapes[number].detector.kind
-                if rules.overflow == "block":
-                    return Block(f"{kind}: not decided within {rules.hold} characters", "".join(out))
-                number, stop = rules.decide(buffer, start, start + rules.hold, number + 1, last)
             if stop == _UNDECIDED:
-                break
+                if size - start < rules.hold:
+                    break
+                if rules.overflow == "block":
+                    kind = rules.shapes[number].detector.kind
+                    return Block(f"{kind}: not decided within {rules.hold} characters", "".join(out))
+                at = start + rules.hold
+                out.append(buffer[start:at])
+                continue
             if not stop:
                 out.append(buffer[start])
                 at = start + 1
