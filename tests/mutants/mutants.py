@@ -388,12 +388,11 @@ MUTANTS = [
         "stages/test_plays.py",
     ),
     Mutant(
-        "text goes on behind a verdict",
+        "frames are read on behind a verdict",
         "8",
-        STAGED,
-        "        if self.verdict is not None:\n            return\n        self._texts.now = self.now\n"
-        "        out = self._editor.edit",
-        "        self._texts.now = self.now\n        out = self._editor.edit",
+        UPSTREAM,
+        "        if attempt.state is Upstream.CLOSED:\n            # A stage",
+        "        if False:\n            # A stage",
         "stages/test_plays.py",
     ),
     Mutant(
