@@ -61,7 +61,9 @@ class MessagesEditor(SSEEditor):
             if block.get("citations"):
                 self._walk(block["citations"], "text", 0, _OPAQUE)
         else:
-            self._walk(block, "arguments", 0, _OPAQUE)
+            if isinstance(block.get("input"), dict):
+                self._walk(block["input"], "arguments")
+            self._walk(block, "arguments", 0, _OPAQUE | {"input"})
         self._open.append(index)
         return self._numbered(index, body)
 
