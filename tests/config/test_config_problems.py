@@ -369,7 +369,7 @@ CASES = [
     ("tag's name", route("tags: {'': b}"), ':5: routes.gpt-4o.tags."": not usable as a tag\'s name'),
     ("log", P + R + "telemetry: {log: xml}", ':3: telemetry.log: found "xml"; allowed: json or console'),
     # what is not built yet
-    ("stages", route("stages: [{redact: {}}]"), f":5: routes.gpt-4o.stages: {LATER}; found a list; allowed: []"),
+    ("moderate", route("stages: [{moderate: {}}]"), f":5: routes.gpt-4o.stages[0].moderate: {LATER}; allowed: redact"),
     ("metadata", route("metadata: live"), f':5: routes.gpt-4o.metadata: {LATER}; found "live"; allowed: off'),
     ("metadata word", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off'),
     (
@@ -377,7 +377,6 @@ CASES = [
         route("mid_stream: resume"),
         ':5: routes.gpt-4o.mid_stream: found "resume"; allowed: fail or continue',
     ),
-    ("mode", route("delivery: {mode: full}"), f'delivery.mode: {LATER}; found "full"; allowed: passthrough'),
     (
         "on_disconnect",
         route("delivery: {on_disconnect: keep}"),
@@ -398,6 +397,16 @@ CASES = [
         P + R + "journal: {per_stream: 2MiB, total: 1MiB}",
         ":3: journal.total: less than one stream may hold; found ",
     ),
+    (
+        "mode",
+        route("delivery: {mode: word}"),
+        'delivery.mode: found "word"; allowed: passthrough or sentence or paragraph or full',
+    ),
+    ("repetition", route("guards: {repetition: 1}"), 'guards.repetition: found "1"; allowed: a whole number from 3'),
+    ("guard", route("guards: {max_chars: 1}"), 'guards.max_chars: unknown key; did you mean "max_characters"?'),
+    ("stage", route("stages: [{redcat: {}}]"), "stages[0].redcat: no stage is named"),
+    ("two stages", route("stages: [{redact: {detectors: [email]}, x: {}}]"), "stages[0]: more than one stage"),
+    ("stages' shape", route("stages: 3"), "stages: found"),
     (
         "drain.tokens",
         route("delivery: {drain: {tokens: 0}}"),

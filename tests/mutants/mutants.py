@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from redaction_mutants import REDACTION
+
 LAWS = "laws/test_laws.py"
 
 
@@ -22,6 +24,7 @@ class Mutant(NamedTuple):
 
 
 MACHINE, CLIENT, UPSTREAM = "stream/machine.py", "stream/client.py", "stream/upstream.py"
+STAGED = "stream/staged.py"
 DECODER, FRAMER = "wire/openai_chat.py", "framing/sse.py"
 
 MUTANTS = [
@@ -443,5 +446,51 @@ MUTANTS = [
         'data = data.replace(secret, b"***")',
         "pass",
         "stream/test_head.py",
+    ),
+    # 4 and 8, with stages.
+    Mutant(
+        "the commit does not wait for output to be released",
+        "4",
+        STAGED,
+        "        if self._editor.released and not self._stages.whole:\n",
+        "        if not self._stages.whole:\n",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "a failure takes what was held with it",
+        "8",
+        STAGED,
+        "        if self._through and failure.outcome not in _UNFLUSHED and self.verdict is None:\n",
+        "        if False:\n",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "the end of an answer flushes nothing",
+        "8",
+        STAGED,
+        "        out = self._editor.flush()\n        if self._texts.verdict is not None:\n            out = self._last",
+        '        out = b""\n        if self._texts.verdict is not None:\n            out = self._last',
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "frames are read on behind a verdict",
+        "8",
+        UPSTREAM,
+        "        if attempt.state is Upstream.CLOSED:\n            # A stage",
+        "        if False:\n            # A stage",
+        "stages/test_plays.py",
+    ),
+    Mutant(
+        "a new attempt goes on with the text of the one before",
+        "6",
+        STAGED,
+        "        super().start_over()\n        self._begin()\n",
+        "        super().start_over()\n",
+        "stages/test_plays.py",
+    ),
+    # Redaction does not depend on the split.
+    *(
+        Mutant(name, "redaction", f"stages/redact/{file}", old, new, f"stages/test_redact_{killer}.py")
+        for name, file, old, new, killer in REDACTION
     ),
 ]

@@ -35,8 +35,8 @@ def copy_with(mutant: Mutant | None, to: Path) -> Path:
         (package / entry.name).symlink_to(entry)
     if mutant is not None and changed is not None:
         if changed.parent != SOURCE:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(changed.parent, package / changed.parent.name, ignore=ignored)
+            folder = changed.relative_to(SOURCE).parts[0]
+            shutil.copytree(SOURCE / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
         text = changed.read_text(encoding="utf-8")
         (package / mutant.file).write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     return to

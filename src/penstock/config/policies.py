@@ -7,23 +7,31 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.config.document import Mapping, Scalar, Sequence
-from penstock.config.reading import NOT_YET, Section
+from penstock.config.document import Mapping, Scalar
+from penstock.config.guards import KEYS as GUARDS
+from penstock.config.guards import read_guards
+from penstock.config.reading import Section
+from penstock.config.stage_list import read_stages
 from penstock.config.units import parse_duration
 from penstock.config.variables import expand
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
-from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.delivery import Delivery, Segment, SlowClient
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.leaving import Drain
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
+from penstock.stages.redact.policy import RedactPolicy
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance")
+KEYS = (
+    "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance",
+    "guards",
+)  # fmt: skip
 DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
-    "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
-    "max_frame", "settle", "malformed", "done_after_error", "pin_identity", "served_model",
+    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after", "on_disconnect", "drain",
+    "slow_client", "max_frame", "settle", "malformed", "done_after_error", "pin_identity", "served_model",
 )  # fmt: skip
 
 AUTO = "auto"
@@ -42,6 +50,8 @@ class Policy(msgspec.Struct, frozen=True):
     hedge: HedgeAfter | None = None
     balance: Balance = "least_loaded"
     mid_stream: Literal["fail", "continue"] = "fail"
+    guards: Guards = Guards()
+    stages: tuple[RedactPolicy, ...] = ()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -56,6 +66,8 @@ def read_policy(section: Section, base: Policy) -> Policy:
         hedge=_hedge(section, base.hedge),
         balance=section.choice("balance", base.balance, ("least_loaded", "weighted")),
         mid_stream=section.choice("mid_stream", base.mid_stream, ("fail", "continue")),
+        guards=read_guards(section.section("guards", GUARDS), base.guards),
+        stages=read_stages(section, base.stages),
     )
 
 
@@ -125,10 +137,17 @@ def _between_tokens(section: Section, base: Deadlines) -> dict[str, Any]:
 
 
 def _delivery(section: Section, base: Delivery) -> Delivery:
-    section.choice("mode", "passthrough", ("passthrough",), later=("sentence", "paragraph", "full"))
     drain = section.section("drain", ("seconds", "tokens", "streams"))
     slow = section.section("slow_client", ("buffer", "timeout"))
+    segment = section.section("segment", ("delay", "characters"))
     return Delivery(
+        mode=section.choice("mode", base.mode, ("passthrough", "sentence", "paragraph", "full")),
+        segment=Segment(
+            delay=segment.duration("delay", base.segment.delay),
+            characters=segment.count("characters", base.segment.characters, 1, 10**6),
+        ),
+        max_held=section.size("max_held", base.max_held),
+        signed_reasoning=section.choice("signed_reasoning", base.signed_reasoning, ("drop", "pass")),
         keepalive=section.deadline("keepalive", base.keepalive, least=0.1),
         commit_after=section.deadline("commit_after", base.commit_after, least=0.0),
         slow_client=SlowClient(
@@ -165,11 +184,5 @@ def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[st
 
 
 def _refuse_unbuilt(section: Section) -> None:
-    """Keys of the interface whose silence would be a lie: a stage that does not redact is worse than none."""
+    """Keys of the interface whose silence would be a lie."""
     section.choice("metadata", "off", ("off",), later=("final", "live"))
-    if (stages := section.get("stages")) is not None and not stages.null:
-        empty = isinstance(stages.node, Sequence | Mapping) and not (
-            stages.node.items if isinstance(stages.node, Sequence) else stages.node.entries
-        )
-        if not empty:
-            stages.fail(NOT_YET, allowed="[]")

@@ -49,4 +49,6 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         tags=policy.tags,
         hedge=policy.hedge,
         mid_stream=policy.mid_stream,
+        guards=policy.guards,
+        stages=policy.stages,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from penstock.config.reading import MASK
+from penstock.config.stage_list import show_stages
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Journal, Key, Provider, Route, Target
 from penstock.config.variables import escape
@@ -71,6 +72,13 @@ def _route(route: Route) -> dict[str, Any]:
         },
         "hedge": _hedge(route.hedge),
         "delivery": {
+            "mode": delivery.mode,
+            "segment": {
+                "delay": format_duration(delivery.segment.delay),
+                "characters": delivery.segment.characters,
+            },
+            "max_held": format_size(delivery.max_held),
+            "signed_reasoning": delivery.signed_reasoning,
             "keepalive": _deadline(delivery.keepalive),
             "commit_after": _deadline(delivery.commit_after),
             "slow_client": {
@@ -93,6 +101,13 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["balance"] = route.balance
     shown["mid_stream"] = route.mid_stream
+    shown["stages"] = show_stages(route.stages)
+    guards = route.guards
+    shown["guards"] = {
+        "max_characters": guards.max_characters,
+        "repetition": guards.repetition,
+        "stop_sequences": guards.stop_sequences,
+    }
     shown["health"] = route.health
     shown["retries"] = route.retries
     if route.tags:

@@ -10,7 +10,9 @@ import msgspec
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.stages.redact.policy import RedactPolicy
 from penstock.wire.prefill import Prefill, prefill_of
 
 
@@ -95,6 +97,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hedge: HedgeAfter | None = None
     mid_stream: Literal["fail", "continue"] = "fail"
     """What follows a failure after the first token."""
+    guards: Guards = Guards()
+    stages: tuple[RedactPolicy, ...] = ()
+    """What the text of its answers goes through, in order."""
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):

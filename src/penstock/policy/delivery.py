@@ -18,9 +18,23 @@ class SlowClient(msgspec.Struct, frozen=True, kw_only=True):
     """How long the client may stay blocked before the stream ends as ``slow_client``."""
 
 
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """How long text waits for the end of its sentence or paragraph."""
+
+    delay: float = 2.0
+    characters: int = 500
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery policy of a route (interface.md §3)."""
 
+    mode: Literal["passthrough", "sentence", "paragraph", "full"] = "passthrough"
+    """When text goes out: as it comes, by whole sentences or paragraphs, or not before the answer is whole."""
+    segment: Segment = Segment()
+    max_held: int = 8 * 1024 * 1024
+    """The longest answer that ``full`` holds back."""
+    signed_reasoning: Literal["drop", "pass"] = "drop"
+    """Reasoning under a signature, which no stage can edit: left out, or passed on unread."""
     keepalive: float | None = 15.0
     """Silence towards the client after which a keep-alive is written; ``None`` = never."""
     commit_after: float | None = 10.0

@@ -17,6 +17,7 @@ from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.balance import Balancer
 from penstock.server.patience import patience
+from penstock.server.staging import Staging
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -76,6 +77,7 @@ class Router:
         self._balancer = Balancer(known, chance)
         self._routes = {route.name: route for route in config.routes}
         self._drains = {route.name: Drains(route.delivery.drain.streams) for route in config.routes}
+        self._staging = {route.name: Staging(route) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -122,6 +124,8 @@ class Router:
     ) -> tuple[Plan, RequestDialer]:
         """What the stream is to be, and the way to its targets. Raises BadRequest when none of these can carry
         it, or all are full."""
+        staging = self._staging[route.name]
+        request, prompts = staging.prompted(request)
         deadlines, total_from = _deadlines(route, headers)
         session = wire.session(request, stream)
         reading = _Reading(
@@ -157,7 +161,7 @@ class Router:
             drains=self._drains[route.name],
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
-        return plan, RequestDialer(pool, request, targets, headers)
+        return staging.planned(plan, prompts), RequestDialer(pool, request, targets, headers)
 
     def _target(
         self,

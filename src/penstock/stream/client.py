@@ -33,6 +33,8 @@ class ClientSide:
         self._fold = None if plan.request.stream else plan.client.fold()
         self._winner: Attempt | None = None
         self.last_write = now
+        self.now = now
+        """When what is under way happened."""
         self.blocked_since = 0.0
         self.owes_end = False
         """The answer is whole, but the client is blocked and has not read it to its end."""
@@ -75,6 +77,13 @@ class ClientSide:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             self._send(data, now)
         self._frames = []
+
+    def drained(self, now: float) -> bool:
+        """The answer is whole: nothing is held back any more (see `staged`). Whether that has ended the stream."""
+        return False
+
+    def release(self) -> None:
+        """Let go of the machine. Nothing else may be called after it."""
 
     def start_over(self) -> None:
         """Another attempt begins from nothing: only possible while nothing was released."""

@@ -42,7 +42,7 @@ class Departure:
 
         def complete(self, attempt: Attempt, now: float) -> None: ...
         def settled(self, now: float, *, reuse: bool) -> None: ...
-        def _end(self, failure: faults.Failure, now: float) -> None: ...
+        def end(self, failure: faults.Failure, now: float) -> None: ...
         def _done(self, now: float) -> None: ...
 
     def _on_left(self, happened: inputs.ClientLeft, now: float) -> None:
@@ -50,7 +50,7 @@ class Departure:
         if self._client.state is Client.DETACHED or self._client.ended:
             return
         if self.settling and self._client.owes_end and not resumable:
-            self._end(faults.client_closed(), now)
+            self.end(faults.client_closed(), now)
             return
         attempt = self._upstream.attempt
         had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
@@ -74,16 +74,19 @@ class Departure:
 
     def _on_stop(self, happened: inputs.Stop, now: float) -> None:
         if self.draining and not self.settling:
-            self._end(faults.client_closed(), now)
+            self.end(faults.client_closed(), now)
         elif self._outcome is None:
-            self._outcome = Outcome.STOPPED
-            self.settling = True
             attempt = self._upstream.attempt
             said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
+            self.stopped("stopped on request", now)
             shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
             self._client.stop(said, self._upstream.name, shown, now)
             self.settled(now, reuse=False)
+
+    def stopped(self, reason: str, now: float) -> None:
+        """No more is wanted of the provider; the client is to get its finish."""
+        self._outcome, self.settling = Outcome.STOPPED, True
+        self._upstream.close(Outcome.STOPPED, reason, now)
 
     # -- going on without the client -------------------------------------------------------------------------------
 
@@ -101,7 +104,7 @@ class Departure:
         slots = self._plan.drains
         if attempt is None or not drains(delivery.on_disconnect, stops) or not (slots is None or slots.take()):
             self._client.leave(now)
-            self._end(faults.client_closed(), now)
+            self.end(faults.client_closed(), now)
             return
         failure = faults.client_closed()
         self._outcome, self._account.reason = failure.outcome, failure.fault.message
@@ -114,7 +117,7 @@ class Departure:
 
         def enough(now: float) -> None:
             if self._account.token_events >= limit and not self.settling:
-                self._end(failure, now)
+                self.end(failure, now)
 
         self.flush = enough
         self._upstream.one_by_one()
@@ -128,7 +131,7 @@ class Departure:
 
     def _abandoned(self, now: float) -> None:
         resumable = self._plan.resumable
-        self._end(faults.client_closed() if resumable is None else faults.abandoned(resumable.alone), now)
+        self.end(faults.client_closed() if resumable is None else faults.abandoned(resumable.alone), now)
 
     def _departed(self) -> None:
         """The stream is over."""

@@ -104,6 +104,12 @@ def crashed() -> Failure:
     return _own(Outcome.CRASHED, "the gateway failed on a fault of its own; its log says which; try again", 500)
 
 
+def blocked(reason: str) -> Failure:
+    """A stage does not let the answer pass. The reason names the rule, never the text."""
+    message = f"the answer was blocked: {reason}; sending the request again will hardly change that"
+    return _own(Outcome.BLOCKED, message, 400, "invalid_request_error")
+
+
 def empty() -> Failure:
     """A clean end without any output."""
     return _own(Outcome.EMPTY, "the provider ended its answer without any output; try again", 502)

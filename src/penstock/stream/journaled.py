@@ -4,8 +4,6 @@ goes on when the client has left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from penstock.outcome import Outcome
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Append, Command, Seal
@@ -116,11 +114,3 @@ class JournaledClient(ClientSide):
         if data and self._heard:
             self._send(data, now)
         self._out.append(Seal(cut=cut))
-
-
-Sides = Callable[[Plan, Summary, list[Command], float], ClientSide]
-
-
-def side_of(plan: Plan) -> Sides:
-    """The kind of side that a plan asks for."""
-    return ClientSide if plan.resumable is None else JournaledClient

@@ -10,7 +10,7 @@ Laws. Each is a property test in tests/laws.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
-8.  (stages: every ending flushes them)
+8.  Every ending flushes every stage, unless the client has left or the text was blocked.
 9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, and only token events push
     the between-tokens deadline on.
 10. No stage and equal wires: output bytes equal input bytes, but for the mendings listed at the wire's decoder.
@@ -33,10 +33,10 @@ from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, Done, Record, Send
 from penstock.stream.continuing import Continuing
 from penstock.stream.departure import Departure
-from penstock.stream.journaled import side_of
 from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
 from penstock.stream.plan import Plan
+from penstock.stream.sides import client_side
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -79,7 +79,7 @@ class Stream(Departure):
         self.epoch = 0
         """Grows whenever `deadline` may have come nearer; between two changes it only moves away."""
         self._continuing = Continuing(plan)
-        self._client = side_of(plan)(plan, self._account, self._out, now)
+        self._client = client_side(plan, self._account, self._out, self, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush
@@ -121,6 +121,7 @@ class Stream(Departure):
         elif not self.over:
             self._path.leave()
             self.epoch += 1
+            self._client.now = now
             self._handlers[type(happened)](happened, now)
         return self.taken()
 
@@ -148,6 +149,7 @@ class Stream(Departure):
             instant, act = min(timers, key=lambda timer: timer[0])
             if instant > now:
                 break
+            self._client.now = now
             act(now)
         return self.taken()
 
@@ -161,7 +163,7 @@ class Stream(Departure):
         try:
             if not self._client.ended:
                 self._outcome = None
-            self._end(faults.crashed(), now)
+            self.end(faults.crashed(), now)
             return self.taken()
         finally:
             self._out.clear()
@@ -171,6 +173,7 @@ class Stream(Departure):
         comes by. For after Done, when no call is under way."""
         self._handlers.clear()
         self._upstream.release()
+        self._client.release()
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -252,13 +255,13 @@ class Stream(Departure):
             self.failed(attempt, faults.stalled(self._plan.deadlines.between_tokens, attempt.silence), now)
 
     def _too_long(self, now: float) -> None:
-        self._end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
+        self.end(faults.max_duration(self._plan.deadlines.total, self._plan.total_from), now)
 
     def _slow(self, now: float) -> None:
         if self._plan.resumable is not None and not self.settling:
             self._detach(now, drop=True)
             return
-        self._end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
+        self.end(faults.slow_client(self._plan.delivery.slow_client.timeout), now)
 
     # -- the course, as the provider's side reports it ------------------------------------------------------------
 
@@ -280,16 +283,18 @@ class Stream(Departure):
 
     def complete(self, attempt: Attempt, now: float) -> None:
         """The answer is whole: end the client's side at once, and give the provider a moment for late usage."""
-        if not self.draining:
-            self._outcome = Outcome.COMPLETED
-        self.settling = True
-        self.epoch += 1
         if attempt.state is Upstream.WAITING:
             self._won(attempt, now)
             self._client.commit(attempt)
         ending = attempt.decoder.ending()
         if ending:
             self.put(ending)
+        if self._client.drained(now):
+            return
+        if not self.draining:
+            self._outcome = Outcome.COMPLETED
+        self.settling = True
+        self.epoch += 1
         attempt.move(UpstreamStep.TERMINAL)
         self._settle_until = now + self._plan.delivery.settle
         self._client.end(now)
@@ -342,7 +347,7 @@ class Stream(Departure):
         else:
             # What broke off the answer, where nothing came of going on with it.
             broken = self._continuing.broken if speechless else None
-            self._end(broken or (failure if self._client.released else self._known), now)
+            self.end(broken or (failure if self._client.released else self._known), now)
 
     def _continue(self, target: int, beginning: Beginning, failure: faults.Failure, now: float) -> None:
         """A further attempt goes on with what the client has. There is one, and nobody races it."""
@@ -385,9 +390,9 @@ class Stream(Departure):
         if target is not None:
             self._upstream.open(target, now)
         elif self._known is not None:
-            self._end(self._known, now)
+            self.end(self._known, now)
 
-    def _end(self, failure: faults.Failure, now: float) -> None:
+    def end(self, failure: faults.Failure, now: float) -> None:
         """The stream ends otherwise than complete. The first cause wins; but an answer of which the client never
         read the end was not delivered, whatever the provider did."""
         if self._outcome is None or self._client.owes_end:
@@ -419,4 +424,4 @@ class Stream(Departure):
                 self._done(now)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
-        self._end(faults.shutdown(), now)
+        self.end(faults.shutdown(), now)

@@ -48,6 +48,7 @@ class Path:
             return data
         self.leave()
         upstream, client = self._upstream, self._client
+        client.now = now
         attempt = upstream.attempt
         if attempt is None or attempt.number != number or attempt.state is not _STREAMING or not client.direct:
             upstream.on_bytes(number, data, now)

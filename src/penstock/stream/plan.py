@@ -14,9 +14,12 @@ from penstock.policy.hedge import HedgeBudget
 from penstock.policy.leaving import Drains
 from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
+from penstock.stages.pipeline import StagesPlan
 from penstock.stream.summary import Summary
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 from penstock.wire.continued import Beginning
+from penstock.wire.edit import Editor
+from penstock.wire.edit_runs import Texts
 
 
 def _stands(beginning: Beginning) -> Decoder:
@@ -93,6 +96,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """None: the stream is over when its client has left."""
     drains: Drains | None = None
     """Bounds the drains of the route; None: as many as there are."""
+    stages: StagesPlan | None = None
+    """What the answer's text goes through; None: nothing, and frames go on as they come."""
+    editor: Callable[[Texts], Editor] | None = None
+    """A fresh editor of the client's wire, where there are stages."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
 

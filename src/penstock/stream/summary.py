@@ -72,6 +72,8 @@ class Summary(msgspec.Struct, kw_only=True):
     """When the client left a stream that went on without it."""
     leaving: str = ""
     """What followed then: ``drain`` or ``detach``."""
+    redactions: dict[str, int] = {}
+    """What stages found in the answer, by kind."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

@@ -321,6 +321,9 @@ class UpstreamSide:
 
     def _frame(self, attempt: Attempt, frame: bytes | None, events: tuple[Event, ...], now: float) -> bool:
         """One frame. False when nothing more of this attempt is to be read by this input."""
+        if attempt.state is Upstream.CLOSED:
+            # A stage has ended the stream at a frame of this same input.
+            return False
         token = False
         for event in events:
             if event.token:

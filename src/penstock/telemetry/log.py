@@ -139,6 +139,7 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "keepalives": summary.keepalives,
         "left_ms": _milliseconds(summary.left),
         "leaving": summary.leaving or None,
+        "redactions": summary.redactions,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

@@ -71,6 +71,7 @@ class Metrics:
         self._continuations: dict[tuple[str, ...], int] = defaultdict(int)
         self._left: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
+        self._redactions: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
         self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
@@ -105,6 +106,8 @@ class Metrics:
         totals["bytes_out"] += summary.bytes_out
         totals["malformed"] += summary.malformed
         totals["keepalives"] += summary.keepalives
+        for kind, count in summary.redactions.items():
+            self._redactions[summary.route, kind] += count
         totals["blocked"] += summary.blocked
 
     def refused(self, reason: str) -> None:
@@ -119,6 +122,8 @@ class Metrics:
         """For the registry."""
         yield _counter("penstock_streams", "Streams by how they ended.", ("route", "target", "outcome"), self._streams)
         yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
+        redactions = "What stages found in prompts and answers, by kind."
+        yield _counter("penstock_redactions", redactions, ("route", "kind"), self._redactions)
         hedges = "Second attempts that were started beside the first, by whether they won."
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         gone_on = "Streams that went on with another attempt after their first token, by how they ended."

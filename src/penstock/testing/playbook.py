@@ -21,6 +21,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
 from penstock.policy.silence import Silence
+from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
     ClientBlocked,
@@ -43,6 +44,8 @@ from penstock.testing.laws import check_laws
 from penstock.testing.transcript import Transcript, short
 from penstock.wire.base import Decoder
 from penstock.wire.continued import Beginning, Remembered, rest_of
+from penstock.wire.edit import Asked
+from penstock.wire.editors import editor_of
 from penstock.wire.openai_chat import ChatDecoder
 from penstock.wire.openai_chat_client import ChatClient, read_request
 from penstock.wire.registry import UPSTREAM_WIRES
@@ -137,6 +140,7 @@ def plan(
     asking: Asking | None = None,
     continues: bool = False,
     silences: tuple[Silence, ...] | None = None,
+    stages: StagesPlan | None = None,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -149,6 +153,7 @@ def plan(
     limits = {name: policies.pop(name) for name in Deadlines.__struct_fields__ if name in policies}
     delivery = Delivery(**policies)
     expose = include_usage or not stream
+    client = ChatClient(request, "st_play")
 
     client = ChatClient(request, "st_play")
 
@@ -186,6 +191,8 @@ def plan(
         chance=chance,
         asking=asking,
         silences=silences,
+        stages=stages,
+        editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )
 

@@ -35,9 +35,11 @@ from penstock.config.values import Config, Journal, Key, Provider, Route, Server
 from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
+from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
+from penstock.stages.redact.policy import RedactPolicy
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -78,6 +80,8 @@ def config(
     hedge: HedgeAfter | None = None,
     mid_stream: Literal["fail", "continue"] = "fail",
     silence: SilenceRules | None = None,
+    stages: tuple[RedactPolicy, ...] = (),
+    guards: Guards = Guards(),  # noqa: B008 (a value)
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
@@ -115,6 +119,8 @@ def config(
         retries=retries,
         hedge=hedge,
         mid_stream=mid_stream,
+        stages=stages,
+        guards=guards,
     )
     return Config(
         server=Server(**(server or {})),

@@ -278,15 +278,15 @@ class CohereDecoder:
         return self.reported_output or self._finish == "MAX_TOKENS"
 
 
-def last_frame(name: str, usage: Usage | None) -> bytes:
-    """The end of an answer that was stopped on request."""
+def last_frame(name: str, usage: Usage | None, reason: str = "COMPLETE") -> bytes:
+    """The end of an answer that was stopped."""
     tokens = {"input_tokens": 0, "output_tokens": 0}
     if usage is not None:
         tokens = {
             "input_tokens": (usage.input or 0) + (usage.cache_read or 0),
             "output_tokens": (usage.output or 0) + (usage.reasoning or 0),
         }
-    delta = {"finish_reason": "COMPLETE", "usage": {"billed_units": tokens, "tokens": tokens}}
+    delta = {"finish_reason": reason, "usage": {"billed_units": tokens, "tokens": tokens}}
     return event_frame({"type": "message-end", "id": name, "delta": delta}) + b"data: [DONE]\n\n"
 
 

@@ -184,14 +184,14 @@ class Answer:
         response = self.with_status(status, incomplete_details=details, usage=usage_object(usage or Usage()))
         return self.event(f"response.{status}", response=response)
 
-    def stop(self, usage: Usage | None) -> bytes:
+    def stop(self, usage: Usage | None, status: str = "completed", *, reason: str | None = None) -> bytes:
         """Finish in the middle. A call whose arguments are not whole is left out: nobody is to carry it out."""
         out = b""
         if self.known:
             for index in sorted(self.open):
                 if self.open[index].kind in ("message", "reasoning"):
                     out += self.close(self.open[index], "completed")
-        return out + self.end("completed", usage)
+        return out + self.end(status, usage, reason=reason)
 
     def fail(self, fault: Fault, stream: str) -> bytes:
         """An error, in the shape on which every SDK raises (wire-formats.md §9.6): ``error`` both flat and nested,

@@ -143,6 +143,11 @@ class ResponsesClient:
         """The error as a JSON body, before the commit."""
         return error_body(fault, self._stream)
 
+    def finish_frames(self, reason: str | None, usage: Usage | None) -> bytes:
+        """The frames that finish the answer where it is: incomplete for a ``reason``, or completed."""
+        answer = self._answer or Answer(blank_response(self._request, self._stream))
+        return answer.stop(usage, "incomplete" if reason else "completed", reason=reason)
+
     def end_marker(self) -> bytes:
         """The terminal event is the last word."""
         return b""

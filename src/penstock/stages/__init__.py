@@ -1,0 +1,1 @@
+"""Steps that generated text passes through on its way to the client."""

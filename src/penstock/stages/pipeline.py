@@ -1,0 +1,133 @@
+"""A route's stages in a row, over the channels of one answer.
+
+Each channel goes through every stage in order; behind them its text may wait for the end of a sentence or paragraph
+(`segments.Segments`). The first verdict ends it all: from then on nothing comes out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from penstock.stages.contract import Block, Channel, ChannelKind, Stage, StagePolicy
+from penstock.stages.segments import Segmenting, Segments
+
+Place = tuple[ChannelKind, int, int]
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A stage that has to know the request."""
+
+    def prompt(self, texts: Sequence[str]) -> object:
+        """The request's texts."""
+        ...
+
+
+class StagesPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route does to the text of its answers."""
+
+    stages: tuple[StagePolicy, ...] = ()
+    prompts: tuple[tuple[str, ...], ...] = ()
+    """What each stage reads of the request before the answer; for many, nothing."""
+    segments: Segmenting | None = None
+    """How released text is cut; None: as it comes."""
+    whole: bool = False
+    """Nothing goes out before the answer has passed to its end."""
+    max_held: int = 8 * 1024 * 1024
+    """The bytes of an answer that may wait for that."""
+    drop_signed: bool = False
+    """Reasoning that a signature covers cannot be edited: it is left out, instead of passed on unread."""
+
+    def open(self, *, streamed: bool = True) -> Pipeline:
+        """The stages of one answer. For one that is told whole no sentence need be waited for."""
+        stages = [policy.open() for policy in self.stages]
+        for stage, texts in zip(stages, self.prompts, strict=False):
+            if texts and isinstance(stage, Prompted):
+                stage.prompt(texts)
+        return Pipeline(stages, self.segments if streamed else None)
+
+
+class Pipeline:
+    """See `wire.edit.Texts`. ``now`` is to be set before text comes."""
+
+    def __init__(self, stages: list[Stage], segmenting: Segmenting | None = None):
+        self._stages = stages
+        self._segments = None if segmenting is None else Segments(segmenting)
+        self.now = 0.0
+        self.verdict: Block | None = None
+        """The answer ends here."""
+        self.last: tuple[Place, str] | None = None
+        """What may still go out before the verdict, and where."""
+
+    def feed(self, place: Place, text: str) -> str:
+        """The next delta of a channel; what may go out now."""
+        out = self._through(0, Channel(*place), text)
+        if out and self._segments is not None and place[0] != "arguments":
+            return self._segments.feed(place, out, self.now)
+        return out
+
+    def flush(self, place: Place) -> str:
+        """A channel ends: what it still holds."""
+        channel, out = Channel(*place), ""
+        for number, stage in enumerate(self._stages):
+            if self.verdict is not None:
+                return ""
+            out += self._judged(number, channel, stage.flush(channel))
+            if number + 1 < len(self._stages):
+                out = self._one(number + 1, channel, out)
+        if self.verdict is None and self._segments is not None and place[0] != "arguments":
+            return self._segments.flush(place, out)
+        return "" if self.verdict is not None else out
+
+    def _through(self, first: int, channel: Channel, text: str) -> str:
+        for number in range(first, len(self._stages)):
+            text = self._one(number, channel, text)
+        return text if self.verdict is None else ""
+
+    def _one(self, number: int, channel: Channel, text: str) -> str:
+        if not text or self.verdict is not None:
+            return ""
+        return self._judged(number, channel, self._stages[number].feed(channel, text))
+
+    def _judged(self, number: int, channel: Channel, said: str | Block) -> str:
+        """What a stage lets out; its verdict ends the answer behind what the stages after it let pass of the rest."""
+        if isinstance(said, str):
+            return said
+        rest = self._last_words(number + 1, channel, said.released)
+        if self._segments is not None and channel.kind != "arguments":
+            rest = self._segments.flush(channel, rest)
+        self.verdict = said
+        self.last = (channel, rest) if rest else None
+        return ""
+
+    def _last_words(self, first: int, channel: Channel, text: str) -> str:
+        for stage in self._stages[first:]:
+            said = (stage.feed(channel, text) if text else "", stage.flush(channel))
+            if isinstance(said[0], Block) or isinstance(said[1], Block):
+                return ""
+            text = said[0] + said[1]
+        return text
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When text has waited long enough for the end of its sentence."""
+        return None if self._segments is None else self._segments.deadline
+
+    def due(self, place: Place) -> str:
+        """What has waited long enough in a channel by ``now``."""
+        return "" if self._segments is None else self._segments.due(place, self.now)
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def findings(self) -> dict[str, int]:
+        """What the stages have found, by kind."""
+        found: Counter[str] = Counter()
+        for stage in self._stages:
+            found.update(stage.findings())
+        return dict(found)

@@ -1,0 +1,166 @@
+"""openai-chat, edited: every generated text of a chunk, in every dialect (wire-formats.md §9.7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.usage import Usage
+from penstock.wire import json
+from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
+from penstock.wire.edit_runs import Place, Texts
+from penstock.wire.openai_chat_calls import CallNumbers
+from penstock.wire.openai_chat_writer import usage_object
+
+_REASONING = ("reasoning_content", "reasoning")
+"""Two names of the same text; a dialect that has both says it twice."""
+_OPAQUE = OPAQUE | {"index", "start_index", "end_index"}
+_SAYS_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+class ChatEditor(SSEEditor):
+    """See `edit.Editor`."""
+
+    def __init__(self, texts: Texts, asked: Asked):
+        super().__init__(texts, asked)
+        self._calls = CallNumbers()
+        self._legacy: set[int] = set()
+        """Choices that call by ``function_call``."""
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, bool] = {}
+        """By index, whether it is finished."""
+        self._edited: set[int] = set()
+        """Choices whose text is not the provider's any more: offsets into it mean nothing."""
+
+    def _body(self, body: dict[str, Any]) -> bool:
+        if "choices" not in body:
+            return True
+        self._top = {name: body.get(name) for name in ("id", "object", "created", "model")}
+        carries = bool(body.get("usage")) or not body["choices"]
+        for choice in objects(body["choices"]):
+            carries = self._choice(choice) or carries
+        for name in ("citations", "search_results"):
+            if isinstance(body.get(name), list):
+                self._walk(body[name], "text", 0, _OPAQUE)
+        if self._changed:
+            body.pop("obfuscation", None)
+            body.pop("prompt_token_ids", None)
+        return carries or not self._changed
+
+    def _choice(self, choice: dict[str, Any]) -> bool:
+        """Whether it still carries anything."""
+        index, before = number(choice.get("index")), self._changed
+        self._changed = False
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            self._delta(index, delta)
+        else:
+            delta = {}
+        if isinstance(choice.get("text"), str):
+            self._text(choice, "text", ("text", index, 0))
+        finished = choice.get("finish_reason") is not None
+        self._choices[index] = self._choices.get(index, False) or finished
+        if finished:
+            self._close([place for place in self._runs if place[1] == index])
+        if self._changed:
+            self._edited.add(index)
+            for name in ("token_ids", "stop_reason_token_ids", "raw_output"):
+                choice.pop(name, None)
+            if choice.get("logprobs") is not None:
+                choice["logprobs"] = None
+        self._changed = self._changed or before
+        return (
+            finished
+            or any(value not in _SAYS_NOTHING for value in delta.values())
+            or choice.get("text") not in _SAYS_NOTHING
+            or bool(choice.get("content_filter_results"))
+        )
+
+    def _delta(self, index: int, delta: dict[str, Any]) -> None:
+        content = delta.get("content")
+        if isinstance(content, str):
+            self._text(delta, "content", ("text", index, 0))
+        elif isinstance(content, list):
+            self._parts(index, delta, content)
+        for place, name in enumerate(_REASONING):
+            if isinstance(delta.get(name), str):
+                self._text(delta, name, ("reasoning", index, place))
+        if "reasoning_details" in delta and self._asked.drop_signed:
+            del delta["reasoning_details"]
+            self._changed = True
+        if isinstance(delta.get("refusal"), str):
+            self._text(delta, "refusal", ("refusal", index, 0))
+        audio = delta.get("audio")
+        if isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+            self._text(audio, "transcript", ("transcript", index, 0))
+        self._tools(index, delta)
+        for name in ("executed_tools", "annotations", "citations", "images"):
+            if isinstance(delta.get(name), list):
+                self._cited(index, delta[name])
+
+    def _parts(self, index: int, delta: dict[str, Any], content: list[Any]) -> None:
+        """Content as a list of parts (Mistral)."""
+        if self._asked.drop_signed and any(part.get("signature") for part in objects(content)):
+            content = delta["content"] = [part for part in objects(content) if not part.get("signature")]
+            self._changed = True
+        for part in objects(content):
+            if isinstance(part.get("text"), str):
+                self._text(part, "text", ("text", index, 0))
+            for thought in objects(part.get("thinking")):
+                if isinstance(thought.get("text"), str):
+                    self._text(thought, "text", ("reasoning", index, 0))
+
+    def _tools(self, index: int, delta: dict[str, Any]) -> None:
+        for call in objects(delta.get("tool_calls")):
+            function = call.get("function")
+            if isinstance(function, dict):
+                self._arguments(function, "arguments", index, self._calls.number(index, call))
+            custom = call.get("custom")
+            if isinstance(custom, dict):
+                self._arguments(custom, "input", index, self._calls.number(index, call))
+        legacy = delta.get("function_call")
+        if isinstance(legacy, dict):
+            self._legacy.add(index)
+            self._arguments(legacy, "arguments", index, 0)
+
+    def _arguments(self, holder: dict[str, Any], name: str, index: int, call: int) -> None:
+        value = holder.get(name)
+        if isinstance(value, str):
+            self._text(holder, name, ("arguments", index, call), arguments=True)
+        elif isinstance(value, dict | list):
+            self._walk(value, "arguments", index)
+
+    def _cited(self, index: int, items: list[Any]) -> None:
+        self._walk(items, "text", index, _OPAQUE)
+        if index not in self._edited:
+            return
+        for citation in [item.get("url_citation") for item in objects(items)]:
+            if isinstance(citation, dict) and "start_index" in citation:
+                del citation["start_index"]
+                citation.pop("end_index", None)
+                self._changed = True
+
+    def piece(self, place: Place, text: str) -> bytes:
+        """See `edit.Editor`."""
+        kind, index, part = place
+        if kind == "arguments":
+            name, call = "tool_calls", [{"index": part, "function": {"arguments": text}}]
+            delta: dict[str, Any] = {"function_call": {"arguments": text}} if index in self._legacy else {name: call}
+        elif kind == "transcript":
+            delta = {"audio": {"transcript": text}}
+        else:
+            delta = {{"text": "content", "refusal": "refusal"}.get(kind, _REASONING[part % 2]): text}
+        return self._chunk({"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+
+    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+        """See `edit.Editor`."""
+        out = [
+            self._chunk({"choices": [{"index": index, "delta": {}, "finish_reason": kind}]})
+            for index, finished in sorted((self._choices or {0: False}).items())
+            if not finished
+        ]
+        if self._asked.request.include_usage and usage is not None:
+            out.append(self._chunk({"choices": [], "usage": usage_object(usage)}))
+        return b"".join(out) + b"data: [DONE]\n\n"
+
+    def _chunk(self, fields: dict[str, Any]) -> bytes:
+        return b"data: " + json.dumps({**self._top, **fields}) + b"\n\n"

@@ -1,0 +1,86 @@
+"""Small lies about redaction: name, file, old, new, and the test that has to notice."""
+
+from __future__ import annotations
+
+REDACTION = [
+    (
+        "a character that is not there yet is none",
+        "pattern.py",
+        'return f"(?:{text}|\\\\Z)" if self._opened and not first else text',
+        "return text",
+        "pattern",
+    ),
+    ("a run that is too short so far is none", "pattern.py", "if self._opened and least:", "if False:", "pattern"),
+    (
+        "what stands before a match does not matter",
+        "pattern.py",
+        'return f"{one}(?<{sign}{_single(*behind[0])}{one})"',
+        "return one",
+        "detectors",
+    ),
+    (
+        "a choice that was made is made again",
+        "pattern.py",
+        'return f"(?>{text})", first',
+        "return text, first",
+        "pattern",
+    ),
+    ("a beginning is let go", "scan.py", "start = size if match is None else match.start()", "start = size", "pattern"),
+    ("a match that may grow is final", "scan.py", "if not last and match.end() == end:", "if False:", "detectors"),
+    ("what went out is forgotten", "scan.py", "self._start = 1 if start else 0", "self._start = 0", "detectors"),
+    (
+        "a candidate that fails hides what is in it",
+        "scan.py",
+        "                out.append(buffer[start])\n                at = start + 1\n",
+        "                out.append(buffer[start : match.end()])\n                at = match.end()\n",
+        "detectors",
+    ),
+    (
+        "one detector speaks for all",
+        "scan.py",
+        "for number in range(first, len(self.shapes)):",
+        "for number in range(first, first + 1):",
+        "detectors",
+    ),
+    ("check digits are not asked", "scan.py", "if detector.verify is None", "if True", "detectors"),
+    ("the end of the stream hides a match", "scan.py", "(plain if last else opened)", "opened", "scan"),
+    (
+        "the rest of a stream goes out unread",
+        "scan.py",
+        "out = self._advance(self._buffer, True)",
+        "out = self._buffer[self._start :]",
+        "detectors",
+    ),
+    ("the cap counts what has come", "scan.py", "end = min(size, at + rules.hold)", "end = size", "scan"),
+    ("there is no cap", "scan.py", "if size - start < rules.hold:", "if True:", "scan"),
+    (
+        "a long candidate outgrows the cap unseen",
+        "scan.py",
+        "min(held + held // 4, self._rules.hold)",
+        "held + held // 4",
+        "scan",
+    ),
+    ("every number is a card", "checksums.py", "> 1 and luhn(digits)", "> 1", "checksums"),
+    (
+        "a placeholder in pieces is lost",
+        "vault.py",
+        "if not stop and text[start:] in self._beginnings:",
+        "if False:",
+        "stage",
+    ),
+    ("everything in brackets waits", "vault.py", "and text[start:] in self._beginnings:", "and True:", "stage"),
+    (
+        "a placeholder of the client's own is issued",
+        "vault.py",
+        "if issued not in self._reserved:",
+        "if True:",
+        "stage",
+    ),
+    (
+        "what the model said by itself is unmasked",
+        "redactor.py",
+        "self._texts = self._vault.texts",
+        "self._texts = self._vault._texts",
+        "stage",
+    ),
+]
