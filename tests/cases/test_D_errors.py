@@ -89,7 +89,7 @@ class Bug(Exception):
 
 
 def break_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """The decoder fails at frame ``number`` of the answer, from 0."""
+    """The decoder, which is asked of every frame, fails at frame ``number`` of the answer, from 0."""
     decode, count = ChatDecoder.decode, [0]
 
     def breaks(self: ChatDecoder, frame: bytes) -> Any:
@@ -99,6 +99,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         return decode(self, frame)
 
     monkeypatch.setattr(ChatDecoder, "decode", breaks)
+    monkeypatch.setattr(ChatDecoder, "alike", None)
 
 
 async def crashed(gateway: LiveGateway) -> None:

@@ -253,7 +253,7 @@ async def test_K3_nothing_is_serialised_again(rig: Rig, monkeypatch: pytest.Monk
     went: list[bytes] = []
     hear, write = driver._Listener.body, Lane.write
 
-    def heard(self: Any, data: bytes) -> None:
+    def heard(self: Any, data: bytes, chunk: bytes | None = None) -> None:
         came.append(data)
         # From here to the client no JSON is written.
         with monkeypatch.context() as patch:

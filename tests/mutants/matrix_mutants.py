@@ -12,7 +12,7 @@ def _lie(name: str, case: str, file: str, old: str, new: str) -> Mutant:
 
 
 MATRIX = [
-    _lie("a fault of the caller's goes round", "C12", "policy/failover.py", " or callers_fault", ""),
+    _lie("a fault of the caller's goes round", "C12", "policy/failover.py", " and not callers_fault", ""),
     _lie("the second target is kept in reserve", "C1", "policy/failover.py", "targets_left > 0", "targets_left > 1"),
     _lie(
         "a stall of a folded answer is retried",
@@ -62,15 +62,15 @@ MATRIX = [
         "the clock of silence is the attempt's",
         "B3",
         MACHINE,
-        "racer.last_token + limits.between_tokens",
-        "racer.dispatched + limits.between_tokens",
+        "racer.last_token + between",
+        "racer.dispatched + between",
     ),
     _lie(
         "the client's leaving is the provider's fault",
         "A5",
-        MACHINE,
-        "            self._end(faults.client_closed(), now)\n        elif attempt is None:",
-        "            self._end(faults.upstream_cut('', ''), now)\n        elif attempt is None:",
+        "stream/departure.py",
+        "            self._client.leave(now)\n            self.end(faults.client_closed(), now)\n",
+        "            self._client.leave(now)\n            self.end(faults.upstream_cut('', ''), now)\n",
     ),
     _lie(
         "an early head commits",

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from matrix_mutants import MATRIX
 from pace_mutants import PACE
+from path_mutants import ON_THE_PATH
 
 import penstock
 from mutants import MUTANTS as OF_LAWS
 from mutants import Mutant
 
-MUTANTS = [*OF_LAWS, *MATRIX, *PACE]
+MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE]
 SOURCE = Path(penstock.__file__).parent
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -126,6 +126,10 @@ def test_nothing_is_learnt_where_the_text_is_written_otherwise_and_its_likeness_
     assert taught(by).attempt == -1
 
 
+def test_nothing_is_learnt_from_half_a_character():
+    assert taught(frame("\ud83d", ascii_only=True)).attempt == -1
+
+
 def test_a_provider_whose_frames_are_never_alike_is_not_learnt_from_for_ever():
     alike, decoder = Alike(), begun()
     for number in range(40):

@@ -44,8 +44,8 @@ def _held(transcript: Transcript) -> None:
     for have, frame in zip(shown, sent, strict=False):
         assert parse(have).data == parse(frame).data, "the journal has other frames than the client got"
         assert not ids or parse(have).id == parse(frame).id, "a frame was sent with another cursor"
-    left = any(isinstance(turn.cause, inputs.ClientLeft) for turn in transcript.turns)
-    if transcript.over and not left and not transcript.account.leaving and not transcript.account.blocked:
+    deaf = any(isinstance(turn.cause, inputs.ClientLeft | inputs.ClientBlocked) for turn in transcript.turns)
+    if transcript.over and not deaf and not transcript.account.leaving:
         rest = framer.close()
         held = len(sent) + (parse(rest).data is not None)
         assert held == len(journal), f"the client was sent {held} frames, and the journal has {len(journal)}"

@@ -82,7 +82,11 @@ class Alike:
         if self._chances <= 0 or not isinstance(event, (Text, Reasoning)):
             return
         self._chances -= 1
-        text = msgspec.json.encode(event.text)
+        try:
+            text = msgspec.json.encode(event.text)
+        except UnicodeEncodeError:
+            # Half of a character, escaped.
+            return
         at = frame.find(text)
         if at < 0 or frame.find(text, at + 1) >= 0 or not frame.endswith(b"\n"):
             return
