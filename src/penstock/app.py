@@ -11,15 +11,19 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from penstock.config.values import Config
+from penstock.config.values import Ledger as LedgerAt
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
+from penstock.ports import Recorder
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
+from penstock.store.ledger import Ledger
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
@@ -47,13 +51,17 @@ class Gateway:
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
+            ledger=lambda: self.ledger.figures if self.ledger else {},
         )
+        recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
+        self.ledger = _ledger(config.ledger, recorder)
         self.application = Application(
             config,
             streams=self.streams,
             targets=self.targets,
             metrics=self.metrics,
-            recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
+            recorder=self.ledger or recorder,
+            ledger=self.ledger,
             clock=time.monotonic,
             make_pool=self._make_pool,
         )
@@ -72,6 +80,12 @@ class Gateway:
             loop.call_later(_PAUSE_INTERVAL, look, now + _PAUSE_INTERVAL)
 
         loop.call_soon(look, time.monotonic())
+
+
+def _ledger(kept: LedgerAt | None, recorder: Recorder) -> Ledger | None:
+    if kept is None:
+        return None
+    return Ledger(kept.url, Path(kept.spool), recorder, limit=kept.spool_size, abandoned=kept.abandoned)
 
 
 def application(config: Config) -> Application:

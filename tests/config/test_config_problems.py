@@ -12,6 +12,7 @@ KEY = "0123456789abcdef"
 D = "a duration such as 500ms, 15s, 10m"
 URL = "an address such as https://api.openai.com/v1"
 H = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
+LEDGER = "sqlite:///penstock.db, or postgresql://user:password@host/name"
 LATER = "not available in this version"
 
 
@@ -322,8 +323,11 @@ CASES = [
         f':3: defaults.mid_stream: {LATER}; found "continue"; allowed: fail',
     ),
     ("otlp", P + R + "telemetry: {otlp: 'http://u:p@h'}", f":3: telemetry.otlp: {LATER}; found ***; allowed: null"),
-    ("ledger", P + R + "ledger: {}", ":3: ledger.url: missing; allowed: an address such as sqlite:///penstock.db"),
-    ("ledger url", P + R + "ledger: {url: x}", ":3: ledger.url: found ***; allowed: an address such as"),
+    ("ledger url", P + R + "ledger: {url: x}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger file", P + R + "ledger: {url: 'sqlite:///'}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger name", P + R + "ledger: {url: 'postgresql://h'}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger spool", P + R + "ledger: {spool: []}", ":3: ledger.spool: found a list; allowed: the path of a folder"),
+    ("journal", P + R + "journal: {}", ":3: journal.url: missing; allowed: an address such as memory://"),
     ("journal ttl", P + R + "journal: {url: 'memory://', ttl: x}", f':3: journal.ttl: found "x"; allowed: {D}'),
     # keys
     (

@@ -8,7 +8,7 @@ import pytest
 from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
-from penstock.config.values import Key, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import Key, Ledger, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
@@ -74,11 +74,42 @@ telemetry: {prometheus: true, otlp: null, log: console}
     assert route.tags == (("policy", "eu-1"),)
     assert config.keys == (Key(name="team-a", key="0123456789abcdef", models=("gpt-4o",)),)
     assert config.telemetry == Telemetry(prometheus=True, log="console")
+    assert config.ledger == Ledger(url="sqlite:///penstock.db", spool="penstock.db-spool")
     assert config.warnings == (
         "routes.gpt-4o.delivery.drain: this version drains no stream of a client that left; it cancels",
-        "ledger: this version keeps no ledger; rows are only logged",
         "journal: this version keeps no journal; streams cannot be resumed",
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("null", None),
+        ("{}", Ledger()),
+        ("{url: 'sqlite:////var/lib/p/l.db'}", Ledger(url="sqlite:////var/lib/p/l.db", spool="/var/lib/p/l.db-spool")),
+        ("{url: 'postgresql://u:p@h/d'}", Ledger(url="postgresql://u:p@h/d", spool="penstock-spool")),
+        (
+            "{spool: /s, spool_size: 2MiB, abandoned: 5m}",
+            Ledger(spool="/s", spool_size=2 * 1024 * 1024, abandoned=300.0),
+        ),
+    ],
+)
+def test_the_ledger(written, kept):
+    assert load(P + R + f"ledger: {written}", {}).ledger == kept
+
+
+@pytest.mark.parametrize("password", ["secret", "se@cr:et", "se/cret"])
+def test_a_ledger_is_shown_without_its_password(password):
+    config = load(P + R + f"ledger: {{url: 'postgresql://me:{password}@h/d'}}", {})
+    assert config.ledger.url == f"postgresql://me:{password}@h/d"
+    assert "url: postgresql://me:***@h/d\n" in show(config)
+    named = load(P + R + f"ledger: {{url: 'postgresql://h/d?user=me&password={password}'}}", {})
+    assert "url: postgresql://h/d?user=me&password=***\n" in show(named)
+
+
+def test_a_key_may_be_that_of_an_admin():
+    (key,) = load(P + R + "keys: [{name: a, key: 0123456789abcdef, admin: true}]", {}).keys
+    assert key.admin
 
 
 def test_every_policy_key():

@@ -11,8 +11,8 @@ from penstock.config.problems import ConfigError, Problem, did_you_mean, quoted
 from penstock.config.reading import MASK, NOT_YET, Field, Report
 from penstock.config.values import Config, Key
 
-KEYS = ("name", "key", "models", "max_streams", "tokens_per_minute", "requests_per_minute", "budget_usd")
-LIMITS = KEYS[3:]
+KEYS = ("name", "key", "models", "admin", "max_streams", "tokens_per_minute", "requests_per_minute", "budget_usd")
+LIMITS = KEYS[4:]
 _KEYS = "a list such as [{name: team-a, key: ${TEAM_A_KEY}}]"
 _KEY = "the key's text, without spaces or line breaks"
 _SHORT = 16
@@ -57,7 +57,7 @@ def _key(field: Field, routes: frozenset[str]) -> Key | None:
         field.report.warn(
             key_field.key, f"the key of {quoted(name)} is shorter than {_SHORT} characters: easy to guess"
         )
-    return Key(name=name, key=key, models=models)
+    return Key(name=name, key=key, models=models, admin=section.flag("admin", False))
 
 
 def _models(field: Field | None, routes: frozenset[str]) -> tuple[str, ...]:

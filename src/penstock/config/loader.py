@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.document import parse
+from penstock.config.ledger import read_ledger
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
 from penstock.config.problems import ConfigError
@@ -63,6 +64,7 @@ def _read(root: Field) -> Config:
         providers=providers,
         routes=routes,
         keys=keys,
+        ledger=read_ledger(top.get("ledger")),
         telemetry=telemetry,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
@@ -121,10 +123,7 @@ def _telemetry(top: Section) -> Telemetry:
 
 
 def _warn_of_stores(top: Section) -> None:
-    """``ledger`` and ``journal`` are read, so that one file serves versions with and without them."""
-    if (field := top.get("ledger")) is not None and not field.null:
-        _url(field.section(("url",)))
-        top.report.warn("ledger", "this version keeps no ledger; rows are only logged")
+    """``journal`` is read, so that one file serves versions with and without it."""
     if (field := top.get("journal")) is not None and not field.null:
         section = field.section(("url", "ttl"))
         _url(section)
@@ -133,7 +132,7 @@ def _warn_of_stores(top: Section) -> None:
 
 
 def _url(section: Section) -> None:
-    allowed = "an address such as sqlite:///penstock.db or memory://"
+    allowed = "an address such as memory://"
     field = section.require("url", allowed, secret=True)
     if field is not None and (text := field.text(allowed)) is not None and "://" not in text:
         field.fail(allowed=allowed)

@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
+from penstock.config.ledger import masked
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Key, Provider, Route
+from penstock.config.values import Config, Key, Ledger, Provider, Route
 from penstock.config.variables import escape
 from penstock.policy.hedge import HedgeAfter
 
@@ -28,6 +29,8 @@ def show(config: Config) -> str:
     }
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
+    if config.ledger is not None:
+        tree["ledger"] = _ledger(config.ledger)
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
@@ -89,7 +92,18 @@ def _key(key: Key) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": escape(key.name), "key": MASK}
     if key.models:
         shown["models"] = [escape(model) for model in key.models]
+    if key.admin:
+        shown["admin"] = True
     return shown
+
+
+def _ledger(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "url": escape(masked(ledger.url)),
+        "spool": escape(ledger.spool),
+        "spool_size": format_size(ledger.spool_size),
+        "abandoned": format_duration(ledger.abandoned),
+    }
 
 
 def _hedge(after: HedgeAfter | None) -> str | None:

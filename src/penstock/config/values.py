@@ -71,11 +71,24 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's key. ``models`` names routes; empty = all."""
+    """A client's key. ``models`` names routes; empty = all. An ``admin`` sees what is everybody's."""
 
     name: str
     key: str
     models: tuple[str, ...] = ()
+    admin: bool = False
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Where rows are kept: ``sqlite:///file`` or ``postgresql://…``."""
+
+    url: str = "sqlite:///penstock.db"
+    spool: str = "penstock.db-spool"
+    """The folder of the rows that are not in the database yet."""
+    spool_size: int = 64 * 1024 * 1024
+    """Bytes at which no stream is accepted any more."""
+    abandoned: float = 900.0
+    """Seconds without a sign of life after which a gateway elsewhere counts as dead."""
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,5 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...] = ()
     routes: tuple[Route, ...] = ()
     keys: tuple[Key, ...] = ()
+    ledger: Ledger | None = None
+    """None: rows are only logged."""
     telemetry: Telemetry = Telemetry()
     warnings: tuple[str, ...] = ()

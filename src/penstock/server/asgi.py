@@ -14,18 +14,22 @@ from typing import Any
 import msgspec
 
 from penstock import ids
-from penstock.config.values import Config
+from penstock.config.values import Config, Key
 from penstock.drive.driver import Driver
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
+from penstock.metering.row import opened
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.routing import Router
+from penstock.server.usage import usage_page
+from penstock.store.ledger import Ledger, LedgerUnavailable
 from penstock.stream.machine import Stream
+from penstock.stream.summary import Summary
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
 from penstock.wire import json
@@ -61,8 +65,10 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        ledger: Ledger | None = None,
     ):
         self._config = config
+        self._ledger = ledger
         self._router = Router(config, targets)
         self._keyring = Keyring(config.keys)
         self._streams = streams
@@ -79,6 +85,8 @@ class Application:
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
         }
+        if ledger is not None:
+            self._paths["/v1/usage"] = {"GET": self._usage}
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
 
@@ -109,6 +117,9 @@ class Application:
         await self._router.close()
         if self._pool is not None:
             await self._pool.close()
+        if self._ledger is not None:
+            self._ledger.halt()
+            await asyncio.to_thread(self._ledger.close)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
@@ -157,13 +168,15 @@ class Application:
         )
         plan = self._hedging.planned(plan)
         assert self._loop is not None
-        buffer = route.delivery.slow_client.buffer
-        open_lane = lane_of(scope, send)
-        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
+        if self._ledger is not None:
+            self._written_down(self._ledger, machine.account, key, dict(route.tags))
+        buffer = route.delivery.slow_client.buffer
+        open_lane = lane_of(scope, send)
+        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
         driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
         self._streams.add(driver)
         driver.start()
@@ -173,6 +186,21 @@ class Application:
             # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
             while (await receive())["type"] != "http.disconnect":
                 pass
+
+    def _written_down(self, ledger: Ledger, account: Summary, key: Key | None, tags: dict[str, str]) -> None:
+        """The stream's row is opened. Raises BadRequest (503): none is served that could not be billed."""
+        row = opened(
+            stream=account.stream,
+            started_at=time.time(),
+            key=None if key is None else key.name,
+            route=account.route,
+            client_wire=account.client_wire,
+            tags=tags,
+        )
+        try:
+            ledger.open(row, account)
+        except LedgerUnavailable as error:
+            raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
 
     async def _pump(self, sink: AsgiSink, driver: Driver, receive: Receive) -> None:
         """Without a lane: send and watch, until either is over."""
@@ -220,6 +248,8 @@ class Application:
         if self._pool is None:
             self._loop = asyncio.get_running_loop()
             self._pool = self._make_pool()
+            if self._ledger is not None:
+                self._ledger.keep(self._loop)
         return self._pool
 
     # -- the rest -------------------------------------------------------------------------------------------------
@@ -241,6 +271,10 @@ class Application:
             await _answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
         else:
             await _answer(send, 200, b'{"status":"ready"}')
+
+    async def _usage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._ledger is not None
+        await _answer(send, 200, await usage_page(self._ledger, self._keyring.who(scope["headers"]), scope))
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")

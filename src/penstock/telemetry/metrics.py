@@ -49,6 +49,7 @@ class Metrics:
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
+        ledger: Callable[[], Mapping[str, float]] = dict,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
@@ -56,6 +57,7 @@ class Metrics:
         )
         self._log_lines_dropped = log_lines_dropped
         self._ejected = ejected
+        self._ledger = ledger
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -129,6 +131,15 @@ class Metrics:
         for target, ejected in self._ejected().items():
             targets.add_metric((target,), float(ejected))
         yield targets
+        figures = self._ledger()
+        written = CounterMetricFamily("penstock_ledger_rows", "Rows that were settled in the ledger's database.")
+        written.add_metric([], figures.get("rows", 0.0))
+        yield written
+        for name, help_text in _LEDGER:
+            gauge = GaugeMetricFamily(f"penstock_ledger_{name}", help_text)
+            if name in figures:
+                gauge.add_metric([], figures[name])
+            yield gauge
         pause, self.longest_pause = self.longest_pause, 0.0
         yield GaugeMetricFamily(
             "penstock_event_loop_pause_seconds_max",
@@ -144,6 +155,13 @@ _TOTALS = (
     ("penstock_malformed_frames", "Frames of providers that were left out or ended a stream.", "malformed"),
     ("penstock_keepalives", "Keep-alives written to clients.", "keepalives"),
     ("penstock_client_blocked_seconds", "Seconds for which clients were blocked.", "blocked"),
+)
+
+
+_LEDGER = (
+    ("reachable", "1 while the ledger's database takes rows."),
+    ("spool_bytes", "Bytes of rows that wait for the ledger's database."),
+    ("open", "Streams that are not settled."),
 )
 
 

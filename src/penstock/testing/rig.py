@@ -36,6 +36,8 @@ from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.store.database import StoreError
+from penstock.store.query import Query
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -350,6 +352,10 @@ class Rig:
         """A gateway over ``upstreams``; ``options`` are those of `config`."""
         gateway = LiveGateway(settings or config(upstreams, **options))
         self.gateways.append(await gateway.start())
+        if gateway.gateway.ledger is not None:
+            # Its files are open from the first write on, one more of SQLite's from the first question.
+            with contextlib.suppress(StoreError):
+                await asyncio.to_thread(gateway.gateway.ledger.page, Query())
         self._tasks = asyncio.all_tasks()
         self._descriptors = descriptors()
         return gateway

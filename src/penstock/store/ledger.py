@@ -1,0 +1,202 @@
+"""The ledger as the gateway sees it: a stream is opened, is brought up to date while it flows, and is settled.
+
+Nothing here waits for a database. A stream that cannot be written down is not served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from penstock import ids
+from penstock.errors import PenstockError
+from penstock.metering.row import Row
+from penstock.outcome import Outcome
+from penstock.ports import Recorder
+from penstock.store import connect
+from penstock.store.database import Database
+from penstock.store.query import Page, Query
+from penstock.store.settling import settled
+from penstock.store.spool import Spool
+from penstock.store.writer import Writer
+from penstock.stream.summary import Summary
+
+logger = logging.getLogger("penstock.ledger")
+
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_TOKENS = 200
+TICK = 0.25
+"""Seconds between two looks for what is to be checkpointed."""
+CLOSING = 5.0
+"""Seconds for the last rows at the gateway's end."""
+
+Settling = Callable[[Row, Summary, float], Row]
+"""The row as it stands at an instant; see `settling.settled`."""
+Answer = TypeVar("Answer")
+
+
+class LedgerUnavailable(PenstockError):
+    """No stream can be written down now."""
+
+
+class _Open:
+    """A stream that is not settled."""
+
+    __slots__ = ("account", "at", "row", "tokens")
+
+    def __init__(self, row: Row, account: Summary):
+        self.row = row
+        self.account = account
+        self.at = row.started_at
+        self.tokens = 0
+
+
+class Ledger:
+    """Keeps rows at ``url``, by way of a spool in ``folder`` of ``limit`` bytes at most. A recorder: it settles, and
+    hands each account on to ``recorder`` first."""
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        recorder: Recorder,
+        *,
+        limit: int,
+        abandoned: float,
+        settle: Settling = settled,
+        wall: Callable[[], float] = time.time,
+        step: Callable[[str], None] = lambda _: None,
+    ):
+        connect.check(url)
+        self._url = url
+        self._recorder = recorder
+        self._settle = settle
+        self._wall = wall
+        self._open: dict[str, _Open] = {}
+        self._ticking: asyncio.TimerHandle | None = None
+        self._owed: list[Row] = []
+        """Rows that the disk did not take."""
+        self.spool = Spool(folder, ids.stream_id(os.urandom(13)).replace("st_", "gw_"), limit)
+        self.writer = Writer(self.spool, lambda: connect.connect(url), abandoned=abandoned, wall=wall, step=step)
+        self.writer.start()
+
+    # -- the life of a stream -------------------------------------------------------------------------------------
+
+    def open(self, row: Row, account: Summary) -> None:
+        """A stream is accepted. Raises LedgerUnavailable: then it must not be served."""
+        if self._owed or not self.spool.room(len(self._open)):
+            why = self.writer.problem or "the spool is full"
+            raise LedgerUnavailable(f"this stream cannot be accounted for now ({_public(why)}); try again later")
+        try:
+            self.spool.append([row])
+        except OSError as error:
+            logger.error("the ledger's spool %s: %s", self.spool.folder, error.strerror)
+            message = f"this stream cannot be accounted for now (the spool: {error.strerror}); try again later"
+            raise LedgerUnavailable(message) from None
+        self._open[row.stream] = _Open(row, account)
+        self.writer.wake()
+
+    def record(self, summary: Summary) -> None:
+        """A stream is over."""
+        self._recorder.record(summary)
+        found = self._open.pop(summary.stream, None)
+        if found is None:
+            return
+        try:
+            row = self._settle(found.row, summary, self._wall())
+        except Exception:
+            logger.exception("stream %s was settled without numbers", summary.stream)
+            row = settled(found.row, summary, self._wall())
+        self._owed.append(row)
+        self._pay()
+
+    def keep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make checkpoints on this loop from now on."""
+        if self._ticking is None:
+            self._ticking = loop.call_later(TICK, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._ticking = loop.call_later(TICK, self._tick, loop)
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write down how far the open streams are."""
+        now = self._wall()
+        rows = []
+        for each in self._open.values():
+            tokens = each.account.token_events
+            grown = tokens - each.tokens
+            if grown >= CHECKPOINT_TOKENS or (grown and now - each.at >= CHECKPOINT_SECONDS):
+                each.at, each.tokens = now, tokens
+                rows.append(self._settle(each.row, each.account, now))
+        if self._owed:
+            self._pay()
+        elif rows:
+            try:
+                self.spool.append(rows)
+                self.writer.wake()
+            except OSError as error:
+                logger.error("checkpoints were not written: %s", error.strerror)
+
+    def _pay(self) -> None:
+        try:
+            self.spool.append(self._owed)
+            self._owed.clear()
+            self.writer.wake()
+        except OSError as error:
+            logger.error("rows wait in memory, and no stream is accepted: the ledger's spool: %s", error.strerror)
+
+    # -- what it knows --------------------------------------------------------------------------------------------
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """For the metrics."""
+        return {
+            "rows": self.writer.written,
+            "reachable": float(self.writer.reachable),
+            "spool_bytes": self.spool.size,
+            "open": len(self._open),
+        }
+
+    def page(self, query: Query) -> Page:
+        """Settled rows, those of streams that were over by now among them. Waits: not for the event loop."""
+        self.writer.flush(1.0)
+        return self.read(lambda database: database.page(query))
+
+    def read(self, ask: Callable[[Database], Answer]) -> Answer:
+        """Ask on a connection of its own. Waits."""
+        database = connect.connect(self._url, create=False)
+        try:
+            return ask(database)
+        finally:
+            database.close()
+
+    def halt(self) -> None:
+        """Make no more checkpoints."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    def close(self) -> None:
+        """Everything is written, to the database or at least to the spool. Waits. No stream may be under way."""
+        for stream, each in list(self._open.items()):
+            each.account.outcome = each.account.outcome or Outcome.CRASHED
+            logger.error("stream %s was open at the gateway's end", stream)
+            self._owed.append(self._settle(each.row, each.account, self._wall()))
+        self._open.clear()
+        if self._owed:
+            self._pay()
+        for row in self._owed:
+            logger.error("a row that no disk took: %s", row)
+        self.writer.close(CLOSING)
+        self.spool.close()
+
+
+def _public(problem: str) -> str:
+    """For clients: what is wrong, not where."""
+    return "the ledger's database is away" if problem.startswith("the ledger ") else problem
