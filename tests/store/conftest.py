@@ -12,24 +12,6 @@ from penstock.store.database import Database
 from penstock.testing.postgres import PostgresServer
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
-        yield server
-
-
-@pytest.fixture
-def clean(postgres: PostgresServer) -> PostgresServer:
-    """With nothing in its database."""
-    from penstock.store.postgres import Postgres
-
-    emptying = Postgres(postgres.url)
-    emptying.run("DROP SCHEMA public CASCADE", ())
-    emptying.run("CREATE SCHEMA public", ())
-    emptying.close()
-    return postgres
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
