@@ -23,6 +23,7 @@ from penstock.drive.targets import Targets
 from penstock.ports import Recorder
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
+from penstock.server.limiting import Limiting, Tariff
 from penstock.store.ledger import Ledger
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
@@ -37,10 +38,14 @@ KEEP_ALIVE = 75
 _PAUSE_INTERVAL = 0.1
 
 
+def unpriced(provider: str, model: str) -> None:
+    """The price of a model: none is known."""
+
+
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, config: Config, writer: LogWriter | None = None):
+    def __init__(self, config: Config, writer: LogWriter | None = None, tariff: Tariff = unpriced):
         self.config = config
         self.streams = Streams()
         self.targets = Targets()
@@ -52,15 +57,20 @@ class Gateway:
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
             ledger=lambda: self.ledger.figures if self.ledger else {},
+            keys=lambda: self.limiting.figures,
         )
         recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
         self.ledger = _ledger(config.ledger, recorder)
+        self.limiting = Limiting(
+            config.keys, self.ledger, self.ledger or recorder, clock=time.monotonic, wall=time.time, tariff=tariff
+        )
         self.application = Application(
             config,
             streams=self.streams,
             targets=self.targets,
             metrics=self.metrics,
-            recorder=self.ledger or recorder,
+            recorder=self.limiting,
+            limiting=self.limiting,
             ledger=self.ledger,
             clock=time.monotonic,
             make_pool=self._make_pool,

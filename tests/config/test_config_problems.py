@@ -12,6 +12,7 @@ KEY = "0123456789abcdef"
 D = "a duration such as 500ms, 15s, 10m"
 URL = "an address such as https://api.openai.com/v1"
 H = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
+BUDGET = "US dollars a month such as 50 or 12.50, or {day: 5, month: 50}"
 LEDGER = "sqlite:///penstock.db, or postgresql://user:password@host/name"
 LATER = "not available in this version"
 
@@ -343,13 +344,28 @@ CASES = [
     ("empty key", keys("{name: a, key: ''}"), ":4: keys[0].key: found ***; allowed: the credential itself"),
     (
         "limit",
-        keys(f"{{name: a, key: {KEY}, max_streams: 20}}"),
-        f'max_streams: {LATER}; found "20"; allowed: leave it out',
+        keys(f"{{name: a, key: {KEY}, max_streams: 0}}"),
+        'max_streams: found "0"; allowed: a whole number from 1 to 1000000000',
     ),
     (
         "budget",
+        keys(f"{{name: a, key: {KEY}, budget_usd: much}}"),
+        f'keys[0].budget_usd: found "much"; allowed: {BUDGET}',
+    ),
+    (
+        "budget period",
+        keys(f"{{name: a, key: {KEY}, budget_usd: {{week: 5}}}}"),
+        "keys[0].budget_usd.week: unknown key; allowed: day, month",
+    ),
+    (
+        "free budget",
+        keys(f"{{name: a, key: {KEY}, budget_usd: {{day: 0}}}}"),
+        f'keys[0].budget_usd.day: found "0"; allowed: {BUDGET}',
+    ),
+    (
+        "budget without a ledger",
         keys(f"{{name: a, key: {KEY}, budget_usd: 5}}"),
-        f'budget_usd: {LATER}; found "5"; allowed: leave it out',
+        "keys: budget_usd needs a ledger, or a restart would forget what was spent; allowed: ledger: {url: sqlite:///",
     ),
     (
         "no models",

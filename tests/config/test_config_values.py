@@ -12,6 +12,7 @@ from penstock.config.values import Key, Ledger, Provider, Route, Server, Target,
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.limits import Budget, Limits
 
 P = "providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1}}\n"
 R = "routes: {gpt-4o: {targets: [openai/gpt-4o]}}\n"
@@ -110,6 +111,24 @@ def test_a_ledger_is_shown_without_its_password(password):
 def test_a_key_may_be_that_of_an_admin():
     (key,) = load(P + R + "keys: [{name: a, key: 0123456789abcdef, admin: true}]", {}).keys
     assert key.admin
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"),
+    [
+        ("max_streams: 20, budget_usd: null", Limits(max_streams=20)),
+        (
+            "requests_per_minute: 60, tokens_per_minute: 100000",
+            Limits(requests_per_minute=60, tokens_per_minute=100000),
+        ),
+        ("budget_usd: 12.50", Limits(budgets=(Budget("month", 12_500_000_000),))),
+        ("budget_usd: {month: 50, day: 0.5}", Limits(budgets=(Budget("day", 5 * 10**8), Budget("month", 50 * 10**9)))),
+    ],
+)
+def test_the_limits_of_a_key(written, limits):
+    config = load(P + R + f"keys: [{{name: a, key: 0123456789abcdef, {written}}}]\nledger: {{}}", {})
+    assert config.keys[0].limits == limits
+    assert load(show(config), {}).keys[0].limits == limits
 
 
 def test_every_policy_key():

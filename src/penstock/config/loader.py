@@ -21,6 +21,7 @@ MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
 )
+_KEPT = "ledger: {url: sqlite:///penstock.db}, or no budget_usd"
 _HOST = "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
 
 
@@ -57,6 +58,9 @@ def _read(root: Field) -> Config:
     keys = read_keys(keys_field, route_names) if keys_field else ()
     if keys_field is None or keys_field.null or keys_field.node == document.Sequence(keys_field.node.line, ()):
         check_open(server.host, _line_of_host(top), report)
+    ledger = read_ledger(top.get("ledger"))
+    if ledger is None and keys_field is not None and any(key.limits.budgets for key in keys):
+        keys_field.fail("budget_usd needs a ledger, or a restart would forget what was spent", found="", allowed=_KEPT)
     telemetry = _telemetry(top)
     _warn_of_stores(top)
     return Config(
@@ -64,7 +68,7 @@ def _read(root: Field) -> Config:
         providers=providers,
         routes=routes,
         keys=keys,
-        ledger=read_ledger(top.get("ledger")),
+        ledger=ledger,
         telemetry=telemetry,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )

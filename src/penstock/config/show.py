@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from penstock.config import limits
 from penstock.config.ledger import masked
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
@@ -94,7 +95,7 @@ def _key(key: Key) -> dict[str, Any]:
         shown["models"] = [escape(model) for model in key.models]
     if key.admin:
         shown["admin"] = True
-    return shown
+    return {**shown, **limits.shown(key.limits)}
 
 
 def _ledger(ledger: Ledger) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.limits import Limits
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     models: tuple[str, ...] = ()
     admin: bool = False
+    limits: Limits = Limits()
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):

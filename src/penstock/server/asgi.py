@@ -25,6 +25,7 @@ from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
+from penstock.server.limiting import Limiting
 from penstock.server.routing import Router
 from penstock.server.usage import usage_page
 from penstock.store.ledger import Ledger, LedgerUnavailable
@@ -65,10 +66,12 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        limiting: Limiting,
         ledger: Ledger | None = None,
     ):
         self._config = config
         self._ledger = ledger
+        self._limiting = limiting
         self._router = Router(config, targets)
         self._keyring = Keyring(config.keys)
         self._streams = streams
@@ -139,7 +142,7 @@ class Application:
             await handler(scope, receive, send)
         except BadRequest as error:
             self._metrics.refused(error.code)
-            extra = [(b"retry-after", b"1")] if error.status == 503 else []
+            extra = [(b"retry-after", b"1")] if error.status == 503 else list(error.headers)
             if error.status == 405 and methods:
                 extra.append((b"allow", ", ".join(methods).encode()))
             extra.append((b"x-penstock-stream", stream.encode()))
@@ -162,18 +165,18 @@ class Application:
         query = scope["query_string"].decode("latin-1")
         request = wire.read(scope["penstock.path"], query, await self._body(scope, receive))
         request = msgspec.structs.replace(request, accepted=int(time.time()))
+        await self._limiting.ready(key)
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
         )
-        plan = self._hedging.planned(plan)
+        plan = self._hedging.planned(self._limiting.admitted(key, plan))
         assert self._loop is not None
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        if self._ledger is not None:
-            self._written_down(self._ledger, machine.account, key, dict(route.tags))
+        self._written_down(machine.account, key, dict(route.tags))
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)
         sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
@@ -187,8 +190,10 @@ class Application:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-    def _written_down(self, ledger: Ledger, account: Summary, key: Key | None, tags: dict[str, str]) -> None:
+    def _written_down(self, account: Summary, key: Key | None, tags: dict[str, str]) -> None:
         """The stream's row is opened. Raises BadRequest (503): none is served that could not be billed."""
+        if self._ledger is None:
+            return
         row = opened(
             stream=account.stream,
             started_at=time.time(),
@@ -198,8 +203,9 @@ class Application:
             tags=tags,
         )
         try:
-            ledger.open(row, account)
+            self._ledger.open(row, account)
         except LedgerUnavailable as error:
+            self._limiting.released(account.stream)
             raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
 
     async def _pump(self, sink: AsgiSink, driver: Driver, receive: Receive) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from penstock.metering.row import Row
 from penstock.outcome import Outcome
 from penstock.ports import Recorder
 from penstock.store import connect
-from penstock.store.database import Database
+from penstock.store.database import Database, StoreError
 from penstock.store.query import Page, Query
 from penstock.store.settling import settled
 from penstock.store.spool import Spool
@@ -81,6 +81,8 @@ class Ledger:
         self._ticking: asyncio.TimerHandle | None = None
         self._owed: list[Row] = []
         """Rows that the disk did not take."""
+        self.on_settled: Callable[[Row, Summary], None] | None = None
+        """Told of every row that was settled, with its account."""
         self.spool = Spool(folder, ids.stream_id(os.urandom(13)).replace("st_", "gw_"), limit)
         self.writer = Writer(self.spool, lambda: connect.connect(url), abandoned=abandoned, wall=wall, step=step)
         self.writer.start()
@@ -114,6 +116,8 @@ class Ledger:
             row = settled(found.row, summary, self._wall())
         self._owed.append(row)
         self._pay()
+        if self.on_settled is not None:
+            self.on_settled(row, summary)
 
     def keep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make checkpoints on this loop from now on."""
@@ -167,6 +171,18 @@ class Ledger:
         """Settled rows, those of streams that were over by now among them. Waits: not for the event loop."""
         self.writer.flush(1.0)
         return self.read(lambda database: database.page(query))
+
+    def spent(self, key: str, since: Sequence[float]) -> tuple[int, ...]:
+        """Nano-dollars that a key has spent since each of these instants, by rows that are in the database now. Raises
+        StoreError. Waits: not for the event loop."""
+        self.writer.flush(1.0)
+        if not self.writer.reachable:
+            raise StoreError(self.writer.problem)
+        return self.read(
+            lambda database: tuple(
+                sum(total.cost for total in database.totals(Query(key=key, since=instant), "key")) for instant in since
+            )
+        )
 
     def read(self, ask: Callable[[Database], Answer]) -> Answer:
         """Ask on a connection of its own. Waits."""

@@ -13,6 +13,7 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan
 from penstock.stream.states import CLIENT, Client, ClientStep, step
 from penstock.stream.summary import Summary
+from penstock.wire.shortened import shortened
 
 JSON = (b"content-type", b"application/json")
 Timer = tuple[float, Callable[[float], None]]
@@ -86,11 +87,13 @@ class ClientSide:
         else:
             self._end(now)
 
-    def stop(self, frames: bytes, name: str, model: str, now: float) -> None:
-        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them."""
+    def stop(self, frames: bytes, name: str, model: str, now: float, *, short: bool = False) -> None:
+        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them. ``short``:
+        it was not, but may not be longer."""
         if self.state is Client.WAITING and self._fold is None:
             self._head(None)
-        self.put(frames or self._plan.client.stop_frames(name, model, self._account.usage))
+        last = frames or self._plan.client.stop_frames(name, model, self._account.usage)
+        self.put(shortened(self._plan.client_wire, last) if short else last)
         self.end(now)
 
     def fail(self, failure: Failure, now: float) -> None:
@@ -107,7 +110,7 @@ class ClientSide:
             body = failure.body or client.error_body(failure.fault)
             if failure.outcome is Outcome.SHUTDOWN:
                 fields += ((b"retry-after", b"1"),)
-            provider = head.passed_on(failure.headers, self._plan.secrets)
+            provider = self._passed_on(failure.headers)
             self._answer(failure.fault.status or 502, fields + provider, self._clean(body), now)
         else:
             frame = self._clean(client.error_frame(failure.fault))
@@ -117,17 +120,21 @@ class ClientSide:
             return
         self._end(now)
 
+    def _passed_on(self, headers: Headers) -> Headers:
+        passed, own = head.passed_on(headers, self._plan.secrets), {name for name, _ in self._plan.told}
+        return tuple(field for field in passed if field[0] not in own) if own else passed
+
     def _clean(self, data: bytes) -> bytes:
         return head.scrubbed(data, self._plan.secrets)
 
     def _head(self, winner: Attempt | None) -> None:
         plan = self._plan
-        fields = head.event_stream(plan.client.content_type)
+        fields = head.event_stream(plan.client.content_type) + plan.told
         fields += head.own(
             plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts) if winner else 0
         )
         if winner is not None:
-            fields += head.passed_on(winner.headers, plan.secrets)
+            fields += self._passed_on(winner.headers)
         self._move(ClientStep.HEAD)
         self._account.client_status = 200
         self._out.append(Head(200, fields))
@@ -135,12 +142,12 @@ class ClientSide:
     def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
         """A whole answer with its length."""
         winner = self._winner
-        fields += ((b"content-length", b"%d" % len(body)),)
+        fields += ((b"content-length", b"%d" % len(body)), *self._plan.told)
         fields += head.own(
             self._plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts)
         )
         if winner is not None and status == 200:
-            fields += head.passed_on(winner.headers, self._plan.secrets)
+            fields += self._passed_on(winner.headers)
         self._move(ClientStep.HEAD)
         self._account.client_status = status
         self._out.append(Head(status, fields))

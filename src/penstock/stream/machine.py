@@ -34,6 +34,7 @@ from penstock.stream.attempt import Attempt
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command, Done, Record
 from penstock.stream.plan import Plan
+from penstock.stream.spending import within
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -83,7 +84,7 @@ class Stream:
         self._client = ClientSide(plan, self.account, self._out, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
-        self.flush = self._client.flush
+        self.flush = self._client.flush if plan.allowance is None else within(plan.allowance, self, self._client.flush)
         self._upstream = upstream = UpstreamSide(plan, self.account, self._out, self, now)
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
             inputs.UpstreamOpened: upstream.on_opened,
@@ -145,6 +146,7 @@ class Stream:
         """Let go of everything that refers back to this machine: it is freed at once then, and not when the collector
         comes by. For after Done, when no call is under way."""
         self._handlers.clear()
+        self.flush = self._client.flush
         self._upstream.release()
 
     def _taken(self) -> list[Command]:
@@ -252,6 +254,8 @@ class Stream:
 
     def settled(self, now: float, *, reuse: bool) -> None:
         """Nothing more is awaited from the provider; be done as soon as the client has what it is owed."""
+        if self.over:
+            return
         self._settle_until = None
         self._upstream.close(None, "", now, reuse=reuse)
         if self._client.ended:
@@ -374,14 +378,22 @@ class Stream:
             self._done(now)
 
     def _on_stop(self, happened: inputs.Stop, now: float) -> None:
-        if self._outcome is None:
-            self._outcome = Outcome.STOPPED
-            self.settling = True
-            attempt = self._upstream.attempt
-            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self._upstream.close(Outcome.STOPPED, "stopped on request", now)
-            self._client.stop(said, self._upstream.name, self._upstream.model, now)
-            self.settled(now, reuse=False)
+        self.finish(Outcome.STOPPED, "stopped on request", now)
+
+    def finish(self, outcome: Outcome, reason: str, now: float) -> None:
+        """End the generation; the client's answer gets its finish and its usage."""
+        if self._outcome is not None or self.over:
+            return
+        self._outcome = outcome
+        self.settling = True
+        attempt = self._upstream.attempt
+        said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
+        self._upstream.close(outcome, reason, now)
+        if short := outcome is Outcome.BUDGET_EXCEEDED:
+            self.epoch += 1
+            self.account.reason = reason
+        self._client.stop(said, self._upstream.name, self._upstream.model, now, short=short)
+        self.settled(now, reuse=False)
 
     def _on_shutdown(self, happened: inputs.Shutdown, now: float) -> None:
         self._end(faults.shutdown(), now)

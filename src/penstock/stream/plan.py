@@ -11,6 +11,8 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
 from penstock.request import StreamRequest
+from penstock.stream.inputs import Headers
+from penstock.stream.summary import Summary
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 
 
@@ -40,6 +42,13 @@ class Asking(Protocol):
         """Is a further attempt at it paid for? True withdraws what it costs."""
 
 
+class Allowance(Protocol):
+    """What the client's key may still spend."""
+
+    def lasts(self, account: Summary) -> bool:
+        """Told what the stream has come to: may it go on?"""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One stream's request, its targets in order and the policies of its route."""
 
@@ -63,5 +72,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A random number in [0, 1) for the waits before that."""
     asking: Asking | None = None
     """None: every target is worth every attempt."""
+    allowance: Allowance | None = None
+    """None: the key may spend what it likes."""
+    told: Headers = ()
+    """Headers of the answer that say where the key stands; a provider's own of these names do not go on."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from penstock import money
 from penstock.stream.summary import GAP_BOUNDS, Summary
 
 TTFT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
@@ -50,6 +51,7 @@ class Metrics:
         log_lines_dropped: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
         ledger: Callable[[], Mapping[str, float]] = dict,
+        keys: Callable[[], Iterable[tuple[str, int, Mapping[str, int]]]] = list,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
@@ -58,6 +60,7 @@ class Metrics:
         self._log_lines_dropped = log_lines_dropped
         self._ejected = ejected
         self._ledger = ledger
+        self._keys = keys
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -131,6 +134,15 @@ class Metrics:
         for target, ejected in self._ejected().items():
             targets.add_metric((target,), float(ejected))
         yield targets
+        key_streams = "Streams of a key with limits that are not over."
+        streams = GaugeMetricFamily("penstock_key_streams", key_streams, labels=("key",))
+        key_spent = "US dollars that a key has spent of its budget, open streams included."
+        spent = GaugeMetricFamily("penstock_key_spent_usd", key_spent, labels=("key", "period"))
+        for key, count, periods in self._keys():
+            streams.add_metric((key,), count)
+            for period, nanos in periods.items():
+                spent.add_metric((key, period), nanos / money.NANO)
+        yield from (streams, spent)
         figures = self._ledger()
         written = CounterMetricFamily("penstock_ledger_rows", "Rows that were settled in the ledger's database.")
         written.add_metric([], figures.get("rows", 0.0))
