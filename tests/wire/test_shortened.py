@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock.events import Start, Text
-from penstock.testing import wire_cases
+from penstock.testing import gemini, messages
+from penstock.wire.cohere_chat import last_frame
 from penstock.wire.registry import CLIENT_WIRES
 from penstock.wire.shortened import shortened
 
@@ -17,14 +18,24 @@ LENGTH = {
     "gemini": b'"finishReason":"MAX_TOKENS"',
     "ollama-chat": b'"done_reason":"length"',
 }
-STOP = (b'"finish_reason":"stop"', b'"end_turn"', b'"COMPLETE"', b'"STOP"', b'"done_reason":"stop"', b"response.completed")
+STOP = (
+    b'"finish_reason":"stop"',
+    b'"end_turn"',
+    b'"COMPLETE"',
+    b'"STOP"',
+    b'"done_reason":"stop"',
+    b'"type":"response.completed"',
+)
 
 
 @pytest.mark.parametrize("wire", [wire.name for wire in CLIENT_WIRES])
 @pytest.mark.parametrize("begun", [True, False])
 def test_the_finish_says_that_it_was_too_long(wire: str, begun: bool) -> None:
-    session = wire_cases.session(wire)
-    if begun:
+    plan = gemini.plan(gemini.request("alt=sse")) if wire == "gemini" else messages.plan(client=wire)
+    session = plan.client
+    if begun and wire == "cohere-chat":
+        before, frames = b"", last_frame("r1", None)
+    elif begun and wire != "gemini":
         writer = session.writer()
         text = 'a "finish_reason":"stop" in the text, and event: response.completed\n'
         before, frames = writer.write((Start("r1", "m"), Text(text))), writer.stop()
