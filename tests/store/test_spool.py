@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,25 @@ def test_a_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PenstockError, match=r"spool .*file/gw_1 cannot be used: Not a directory"):
         Spool(tmp_path / "file", "gw_1", 1000)
+
+
+def test_what_is_appended_while_files_are_dropped_is_never_dropped_with_them(spool):
+    taken: list[str] = []
+    over = threading.Event()
+
+    def take() -> None:
+        last = False
+        while not last:
+            last = over.is_set()
+            for segment in spool.cut():
+                taken.extend(each.stream for each in read(segment)[0])
+                spool.drop(segment)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    for number in range(3000):
+        spool.append([row(f"st_{number}")])
+    over.set()
+    taker.join()
+    assert taken == [f"st_{number}" for number in range(3000)]
+    assert spool.size == 0

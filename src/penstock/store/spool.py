@@ -10,7 +10,6 @@ is safe.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import threading
@@ -44,6 +43,10 @@ class Spool:
         self._limit = limit
         self._guard = threading.Lock()
         self._file: int | None = None
+        self._name = self.folder
+        """Of the open file."""
+        self._cut_off: list[Path] = []
+        """The files that nothing is appended to any more, oldest first."""
         self._written = 0
         """Bytes in the open file."""
         self._closed = 0
@@ -71,8 +74,8 @@ class Spool:
         with self._guard:
             if self._file is None:
                 self._number += 1
-                name = self.folder / f"{self._number:08}{SUFFIX}"
-                self._file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+                self._name = self.folder / f"{self._number:08}{SUFFIX}"
+                self._file = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             done = 0
             try:
                 while done < len(data):
@@ -88,23 +91,26 @@ class Spool:
     def cut(self) -> list[Path]:
         """The files that nothing is appended to any more, oldest first, the present one among them."""
         with self._guard:
+            # Not what is in the folder: the next file may be there already, with more to come.
             if self._written:
                 self._cut()
-        return segments(self.folder)
+            return list(self._cut_off)
 
     def _cut(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+            self._cut_off.append(self._name)
             self._closed += self._written
             self._written = 0
 
     def drop(self, segment: Path) -> None:
         """The database has it."""
-        with contextlib.suppress(OSError), self._guard:
-            size = segment.stat().st_size
-            segment.unlink()
-            self._closed = max(0, self._closed - size)
+        size = segment.stat().st_size
+        segment.unlink()
+        with self._guard:
+            self._cut_off.remove(segment)
+            self._closed -= size
 
     def close(self) -> None:
         """Let go of the folder. It is removed unless rows are left in it, for whoever comes next."""

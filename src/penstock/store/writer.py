@@ -90,14 +90,14 @@ class Writer:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
+                self._hurry.clear()
+                self._wake.clear()
                 self._turn()
                 if self._failures:
                     self._stop.wait(PAUSES[min(self._failures, len(PAUSES)) - 1])
                 else:
                     self._wake.wait(BEAT)
                     self._hurry.wait(INTERVAL)
-                self._hurry.clear()
-                self._wake.clear()
             self._turn()
             if self._database is not None and not self._failures:
                 self._database.bury(self._spool.owner, CRASHED)
