@@ -19,8 +19,10 @@ from penstock.config.values import Config
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
+from penstock.server.bookkeeping import bookkeeper, price_list
 from penstock.server.lane import LaneProtocol
-from penstock.telemetry.log import LineHandler, LogWriter
+from penstock.stream.settlement import Settled
+from penstock.telemetry.log import LineHandler, LogWriter, row_line
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
 from penstock.upstream.pool import Pool
@@ -48,6 +50,7 @@ class Gateway:
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
         )
+        self.bookkeeper = bookkeeper(config, price_list(config), self._book)
         self.application = Application(
             config,
             streams=self.streams,
@@ -56,7 +59,12 @@ class Gateway:
             recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
             clock=time.monotonic,
             make_pool=self._make_pool,
+            bookkeeper=self.bookkeeper,
         )
+
+    def _book(self, settled: Settled) -> None:
+        self.metrics.spending.book(settled)
+        self.writer.write(row_line(settled.row, self.config.telemetry.log))
 
     def _make_pool(self) -> Pool:
         idle = max((provider.max_idle for provider in self.config.providers), default=64)

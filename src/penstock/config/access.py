@@ -7,12 +7,14 @@ from ipaddress import ip_address
 import msgspec
 
 from penstock.config.credentials import credential
+from penstock.config.metering import read_billing
 from penstock.config.problems import ConfigError, Problem, did_you_mean, quoted
 from penstock.config.reading import MASK, NOT_YET, Field, Report
 from penstock.config.values import Config, Key
+from penstock.metering.charge import Billing
 
-KEYS = ("name", "key", "models", "max_streams", "tokens_per_minute", "requests_per_minute", "budget_usd")
-LIMITS = KEYS[3:]
+LIMITS = ("max_streams", "tokens_per_minute", "requests_per_minute", "budget_usd")
+KEYS = ("name", "key", "models", *LIMITS, "billing")
 _KEYS = "a list such as [{name: team-a, key: ${TEAM_A_KEY}}]"
 _KEY = "the key's text, without spaces or line breaks"
 _SHORT = 16
@@ -51,13 +53,14 @@ def _key(field: Field, routes: frozenset[str]) -> Key | None:
         key_field.fail(allowed=_KEY)
     key = credential(key_field)
     models = _models(section.get("models"), routes)
+    billing = None if section.get("billing") is None else read_billing(section, Billing())
     if name is None or key is None or key_field is None:
         return None
     if len(key) < _SHORT and key != MASK:
         field.report.warn(
             key_field.key, f"the key of {quoted(name)} is shorter than {_SHORT} characters: easy to guess"
         )
-    return Key(name=name, key=key, models=models)
+    return Key(name=name, key=key, models=models, billing=billing)
 
 
 def _models(field: Field | None, routes: frozenset[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.document import parse
+from penstock.config.metering import read_metering
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
 from penstock.config.problems import ConfigError
@@ -15,7 +16,7 @@ from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Server, Telemetry
 
-TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal")
+TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "metering", "prices", "ledger", "journal")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
@@ -58,12 +59,15 @@ def _read(root: Field) -> Config:
         check_open(server.host, _line_of_host(top), report)
     telemetry = _telemetry(top)
     _warn_of_stores(top)
+    metering, prices = read_metering(top)
     return Config(
         server=server,
         providers=providers,
         routes=routes,
         keys=keys,
         telemetry=telemetry,
+        metering=metering,
+        prices=prices,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import yaml
 
+from penstock.config.metering import show_price
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Key, Provider, Route
@@ -29,6 +31,10 @@ def show(config: Config) -> str:
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    if config.metering is not None:
+        tree["metering"] = {"drift": f"{config.metering.drift * 100:g}%"}
+    if config.prices:
+        tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
@@ -80,6 +86,7 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["health"] = route.health
     shown["retries"] = route.retries
+    shown["billing"] = msgspec.to_builtins(route.billing)
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
@@ -89,6 +96,8 @@ def _key(key: Key) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": escape(key.name), "key": MASK}
     if key.models:
         shown["models"] = [escape(model) for model in key.models]
+    if key.billing is not None:
+        shown["billing"] = msgspec.to_builtins(key.billing)
     return shown
 
 

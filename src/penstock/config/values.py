@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.metering.charge import Billing
+from penstock.metering.prices import Price
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
@@ -68,6 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    billing: Billing = Billing()
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     key: str
     models: tuple[str, ...] = ()
+    billing: Billing | None = None
+    """In place of that of the route."""
+
+
+class Metering(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens are counted. ``drift``: how far a count may be from the report without a warning; 0.1 is a tenth."""
+
+    drift: float = 0.1
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,4 +104,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     keys: tuple[Key, ...] = ()
     telemetry: Telemetry = Telemetry()
+    metering: Metering | None = None
+    """None: nothing is counted."""
+    prices: tuple[Price, ...] = ()
+    """Before those that are shipped."""
     warnings: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from penstock.errors import BadRequest
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.bookkeeping import Bookkeeper
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.routing import Router
@@ -61,9 +62,11 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        bookkeeper: Bookkeeper | None = None,
     ):
         self._config = config
-        self._router = Router(config, targets)
+        self._bookkeeper = bookkeeper
+        self._router = Router(config, targets, bookkeeper.meter if bookkeeper is not None else None)
         self._keyring = Keyring(config.keys)
         self._streams = streams
         self._targets = targets
@@ -109,6 +112,8 @@ class Application:
         await self._router.close()
         if self._pool is not None:
             await self._pool.close()
+        if self._bookkeeper is not None:
+            await self._bookkeeper.close()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
@@ -164,7 +169,10 @@ class Application:
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
+        recorder: Recorder = self._hedging
+        if self._bookkeeper is not None:
+            recorder = self._bookkeeper.accounts(recorder, plan.stream, wire, request, route, key)
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._streams.remove, watch)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):
@@ -220,6 +228,8 @@ class Application:
         if self._pool is None:
             self._loop = asyncio.get_running_loop()
             self._pool = self._make_pool()
+            if self._bookkeeper is not None:
+                self._bookkeeper.start()
         return self._pool
 
     # -- the rest -------------------------------------------------------------------------------------------------
