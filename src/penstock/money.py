@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+import re
+from decimal import ROUND_HALF_UP, Decimal
 
 NANO = 10**9
 """Nano-dollars in a US dollar."""
 MILLION = 10**6
 """Prices are for so many tokens, as providers quote them."""
+_AMOUNT = re.compile(r"(?=[.0-9])([0-9]{0,9})(?:\.([0-9]{1,9}))?", re.ASCII)
 
 
 def parse(text: str) -> int:
-    """Nano-dollars of a plain decimal amount in US dollars. Raises ValueError for what is none, is below zero or is
-    finer than a nano-dollar."""
-    try:
-        amount = Decimal(text) * NANO
-    except InvalidOperation:
-        raise ValueError(f"not an amount in US dollars: {text}") from None
-    if not amount.is_finite() or amount < 0 or amount != amount.to_integral_value():
+    """Nano-dollars of a plain decimal amount in US dollars, under a billion and not finer than a nano-dollar. Raises
+    ValueError for anything else."""
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
         raise ValueError(f"not an amount in US dollars: {text}")
-    return int(amount)
+    whole, rest = match.groups("")
+    return int(whole or 0) * NANO + int(rest.ljust(9, "0"))
 
 
 def of_dollars(amount: float) -> int:

@@ -6,12 +6,10 @@ from importlib import resources
 
 import pytest
 import tiktoken
+from mixed import VOCABULARIES
 
 from penstock.metering.counter import BytePairs
 from penstock.metering.encodings import ENCODINGS, Encoding
-from penstock.vocabularies import Vocabularies
-
-VOCABULARIES = Vocabularies()
 
 
 @pytest.fixture(params=sorted(ENCODINGS))
@@ -22,13 +20,6 @@ def encoding(request: pytest.FixtureRequest) -> Encoding:
 @pytest.fixture
 def vocabulary(encoding: Encoding) -> BytePairs:
     loaded = VOCABULARIES.load(encoding.name)
-    assert isinstance(loaded, BytePairs)
-    return loaded
-
-
-@pytest.fixture(scope="session")
-def o200k() -> BytePairs:
-    loaded = VOCABULARIES.load("o200k_base")
     assert isinstance(loaded, BytePairs)
     return loaded
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from penstock.vocabularies import Vocabularies
+
+VOCABULARIES = Vocabularies()
+"""Loaded once for all tests."""
+
 KINDS = (
     "The quick brown fox doesn't jump over the lazy dog's back; it's 1,234,567 times better. ",
     "def compute(self, x: int) -> dict[str, int]:\n    return {'a': x ** 2, **self._rest}  # done\n\n\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixed import cuts, mixed
+from mixed import VOCABULARIES, cuts, mixed
 
 from penstock import vocabularies
 from penstock.metering.counter import LONGEST, Estimate
@@ -39,15 +39,12 @@ ODD = st.text(st.sampled_from("Aa日ʰ1's l\n!/\t\r\u00a0é\u0301😀\ud83d"), m
 @given(st.lists(ODD, max_size=12))
 def test_cuts_change_nothing(pieces):
     for name in ("o200k_base", "cl100k_base"):
-        vocabulary = LOADED.load(name)
+        vocabulary = VOCABULARIES.load(name)
         whole, cut = vocabulary.counter(), vocabulary.counter()
         whole.add("".join(pieces))
         for piece in pieces:
             cut.add(piece)
         assert cut.tokens() == whole.tokens()
-
-
-LOADED = Vocabularies()
 
 
 def test_the_pattern_is_tiktokens(encoding, by_tiktoken):
@@ -61,7 +58,7 @@ def test_the_pattern_is_tiktokens(encoding, by_tiktoken):
 def test_known_counts(text, cl100k, o200k):
     """OpenAI's cookbook, "How to count tokens with tiktoken"."""
     for name, tokens in (("cl100k_base", cl100k), ("o200k_base", o200k)):
-        counter = LOADED.load(name).counter()
+        counter = VOCABULARIES.load(name).counter()
         counter.add(text)
         assert counter.tokens() == tokens
 

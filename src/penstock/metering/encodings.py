@@ -58,6 +58,16 @@ MODELS: tuple[tuple[str, Encoding], ...] = (
 )  # fmt: skip
 """Names of models begin so; the first that fits counts."""
 
+REASONERS = ("o1", "o3", "o4", "gpt-5")
+"""OpenAI models whose reasoning is billed and not shown. They report it in steps of 64 tokens."""
+
+FRAMES: tuple[tuple[str, tuple[int, int]], ...] = (
+    *((start, (4, 2)) for start in REASONERS),
+    *((start, (4, 3)) for start in ("gpt-4", "gpt-3.5", "gpt-35", "chatgpt-4o")),
+)
+"""Tokens around each message, and before the answer. Of the older models by OpenAI's cookbook ("How to count tokens
+with tiktoken"); of the others as every recording with such a model has it."""
+
 SEEDS: tuple[tuple[str, float], ...] = (
     ("claude-opus-4-7", 1.5), ("claude", 1.2), ("gemini", 1.1), ("command", 1.1),
 )  # fmt: skip
@@ -68,6 +78,17 @@ def encoding_of(model: str) -> Encoding | None:
     """The encoding of an OpenAI model, whatever vendor prefix its name has (``openai/gpt-4o``, ``ft:gpt-4o:…``)."""
     name = _bare(model)
     return next((encoding for start, encoding in MODELS if name.startswith(start)), None)
+
+
+def hides_reasoning(model: str) -> bool:
+    """The model reasons at the client's cost without showing it."""
+    return _bare(model).startswith(REASONERS)
+
+
+def frame_of(model: str) -> tuple[int, int] | None:
+    """Tokens around each message of a prompt and before the answer; None where nobody says."""
+    name = _bare(model)
+    return next((frame for start, frame in FRAMES if name.startswith(start)), None)
 
 
 def seed_of(model: str) -> float:

@@ -55,11 +55,11 @@ class Drift(msgspec.Struct, frozen=True):
 
 
 def comparable(counted: Tokens, reported: Tokens) -> tuple[int, int] | None:
-    """Counted and reported output that mean the same; None where there is no such pair. Reasoning is compared only
-    where it was seen as it was billed, and that no provider promises: it is left out, or the whole answer is."""
+    """Counted and reported output that mean the same; None where there is no such pair. An answer with reasoning is
+    none: it may be shown shortened, reported in steps, or within the output."""
     if reported.output is None or reported.output < LEAST or not counted.output:
         return None
-    if counted.reasoning and reported.reasoning is None:
+    if counted.reasoning or reported.reasoning:
         return None
     return counted.output, reported.output
 

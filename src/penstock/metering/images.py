@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64
+from binascii import a2b_base64
 
 import msgspec
 
@@ -56,7 +56,7 @@ def image_size(base64: str) -> tuple[int, int] | None:
     text = base64[:HEAD]
     try:
         data = a2b_base64(text[: len(text) // 4 * 4])
-    except Error:
+    except ValueError:
         return None
     size = None
     if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:

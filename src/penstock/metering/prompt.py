@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from penstock.metering.counter import Vocabulary
+from penstock.metering.encodings import frame_of
 from penstock.metering.images import Image, image_tokens
 from penstock.metering.tally import SLICE, Meter
 
-MESSAGE, REPLY = 3, 3
-"""Tokens around each message and before the answer (OpenAI's cookbook, for all its chat models)."""
+FRAME = 4, 3
+"""Tokens around each message and before the answer, where nobody says how many."""
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +44,9 @@ def count(prompt: Prompt, meter: Meter, breathe: Callable[[], None] = lambda: No
         return None
     texts, exact = _count(vocabulary, prompt.texts, breathe)
     tools, _ = _count(vocabulary, prompt.tools, breathe)
-    frame = MESSAGE * prompt.messages + REPLY
-    tokens = round((texts + tools + frame) * (meter.factor or 1.0))
+    known = frame_of(meter.model)
+    message, reply = known or FRAME
+    tokens = round((texts + tools + message * prompt.messages + reply) * (meter.factor or 1.0))
     warnings = []
     if prompt.tools:
         warnings.append("prompt: tools are counted as their JSON")
@@ -57,7 +59,7 @@ def count(prompt: Prompt, meter: Meter, breathe: Callable[[], None] = lambda: No
         unknown += size is None
     if unknown:
         warnings.append(f"prompt: images that are not counted: {unknown}")
-    exact = exact and vocabulary.exact and meter.factor is None and not warnings
+    exact = exact and vocabulary.exact and known is not None and meter.factor is None and not warnings
     return Counted(tokens, exact, len(prompt.images), tuple(warnings))
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from penstock.events import Event, Media, Reasoning, ToolArguments
+from penstock.events import Event, Internal, Media, Reasoning, ToolArguments
 from penstock.metering.counter import Counter, Vocabulary
+from penstock.metering.encodings import hides_reasoning
 from penstock.metering.row import Tokens
 
 BATCH = 64
@@ -93,7 +94,8 @@ class Tally:
     def exact(self) -> bool:
         """The counts are the provider's own, to the token."""
         counted = all(counter.exact for counter in self._channels.values())
-        return counted and self.meter.factor is None and not self.tools and not self.media
+        hidden = hides_reasoning(self.meter.model)
+        return counted and self.meter.factor is None and not (self.tools or self.media or hidden)
 
     def raw(self, kind: str) -> int:
         """Tokens of the vocabulary, of ``output`` or ``reasoning``."""
@@ -122,6 +124,8 @@ class Tally:
         if kind is ToolArguments:
             self.tools = True
             return ("output", event.choice, event.call + 1), event.name + event.arguments
+        if kind is Internal:
+            self.tools = True
         if kind is Media:
             self.media = True
             return ("output", event.choice, -1), event.transcript

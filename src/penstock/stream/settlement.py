@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.metering import charge, factors
 from penstock.metering.charge import Billing, Known
+from penstock.metering.encodings import hides_reasoning
 from penstock.metering.prices import PriceList
 from penstock.metering.prompt import Counted
 from penstock.metering.row import AttemptLine, Basis, Figure, Row, Tokens
@@ -35,6 +36,8 @@ class Settled(msgspec.Struct, frozen=True):
     """The row, and what it teaches: counted and reported output of the attempt that served, where they compare."""
 
     row: Row
+    target: str = ""
+    """The target that served, as it is configured."""
     pair: tuple[int, int] | None = None
     raw: int = 0
     """The same count before any factor."""
@@ -99,7 +102,7 @@ def settle(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Sett
         duration_ms=_ms(summary.duration),
         warnings=tuple(dict.fromkeys(warnings)),
     )
-    return Settled(row, pair, raw, meter)
+    return Settled(row, served.label if served is not None else "", pair, raw, meter)
 
 
 def _nothing() -> tuple[Known, charge.Amount]:
@@ -121,6 +124,8 @@ def _known(attempt: AttemptSummary, terms: Terms) -> tuple[Known, tuple[str, ...
             said += ("answer: tool calls are counted as their JSON",)
         if tally.media:
             said += ("answer: audio and images are not counted",)
+        if hides_reasoning(tally.meter.model):
+            said += ("answer: reasoning that is not shown is not counted",)
     accepted = attempt.status is None or 200 <= attempt.status < 300
     asked = accepted and (began or attempt.outcome not in NOTHING_BILLED)
     price = terms.prices.find(provider, model)

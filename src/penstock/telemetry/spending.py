@@ -13,8 +13,6 @@ from penstock.metering.row import Tokens
 from penstock.stream.settlement import Settled
 
 KINDS = Tokens.__struct_fields__
-MODELS = 1_000
-"""Models that have a drift of their own: with a route "*" their names come from clients."""
 
 
 class Spending:
@@ -40,9 +38,8 @@ class Spending:
         else:
             self._cost[row.route] += row.cost
         self._estimated[row.route] += row.basis == "estimated"
-        target = f"{row.provider}/{row.model}"
-        if settled.pair is not None and (target in self._drift or len(self._drift) < MODELS):
-            self._drift[target] = self._drift.get(target, Drift()).with_one(settled.pair)
+        if settled.pair is not None:
+            self._drift[settled.target] = self._drift.get(settled.target, Drift()).with_one(settled.pair)
 
     def collect(self) -> Iterator[Metric]:
         """For the registry."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from penstock.metering.counter import BytePairs
+from penstock.metering.counter import BytePairs, Vocabulary
 from penstock.metering.tally import Meter
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
@@ -88,9 +88,9 @@ __all__ = [
 ]
 
 
+_BYTES: Vocabulary = BytePairs("bytes", r"\s+|\S+", bytes)
 BYTE_METER = Meter("m", lambda: _BYTES)
 """Counts a token for each byte of UTF-8, exactly."""
-_BYTES = BytePairs("bytes", r"\s+|\S+", bytes)
 
 
 class _Any:
