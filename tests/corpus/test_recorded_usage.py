@@ -55,15 +55,32 @@ def test_prompts_of_openai_are_counted_to_the_token():
     assert sum(ours != theirs for ours, theirs in pairs) <= 1
 
 
+OFF = {
+    "azure-openai/001-completion-azure-stream.sse": "four tokens more: a reasoner that did not reason",
+    "azure-openai/003-oai-stream.sse": "its source left text out",
+    "azure-openai/057-azure-web-search-preview-tool-1.sse": "the provider searched the web",
+    "openai-responses/017-open-aiweb-search-stream.sse": "the provider searched the web",
+    "openai-responses/028-openai-web-search.sse": "the provider searched the web",
+    "openai-responses/039-openai-responses-compact-stateful-mode-stream.sse": "the context was compacted",
+    "openai-responses/051-openai-compaction-1.sse": "the context was compacted",
+    "openrouter/046-openrouter-stream-with-reasoning.sse": "reasoning that is not reported",
+    "other/039-litellm-proxy-completion-stream-multiple-choices-proxy.sse": "a proxy's own count",
+}
+"""Answers of models with a public tokeniser that are reported otherwise than counted, and why."""
+
+
 def test_answers_of_openai_are_counted_as_reported():
-    """Of nothing but text, without tools of the provider's own: nine in ten are off by two tokens at most."""
-    pairs = []
+    """Within two tokens: what stands around an answer is billed differently from model to model."""
+    near, off = [], set()
     for case in cases():
-        if encoding_of(case.recording.model or "") is not None and case.settled.pair is not None:
-            if not (case.recording.request or {}).get("tools"):
-                pairs.append(case.settled.pair)
-    near = [pair for pair in pairs if abs(pair[0] - pair[1]) <= 2]
-    assert len(pairs) >= 20 and len(near) >= 0.7 * len(pairs), (len(near), len(pairs))
+        own = encoding_of(case.recording.model or "") is not None
+        if own and case.settled.pair is not None and not (case.recording.request or {}).get("tools"):
+            if abs(case.settled.pair[0] - case.settled.pair[1]) <= 2:
+                near.append(case.recording.file)
+            else:
+                off.add(case.recording.file)
+    assert off <= set(OFF), off - set(OFF)
+    assert len(near) >= 14
 
 
 def test_the_table_has_a_line_for_each_common_model(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from scripts import attempts, clients, plans
+from scripts import MEANWHILE, TOKENS, attempts, clients, cut, plans, streams
 
 from penstock.events import ErrorReport, Media, Reasoning, ToolArguments
 from penstock.framing.sse import SSEFramer
@@ -15,7 +15,7 @@ from penstock.metering.row import Tokens, opened
 from penstock.outcome import Outcome
 from penstock.stream.settlement import Terms, settle
 from penstock.testing.playbook import BYTE_METER
-from penstock.testing.run import run
+from penstock.testing.run import Meanwhile, Script, run, script
 from penstock.testing.transcript import Transcript
 from penstock.wire.openai_chat import ChatDecoder
 
@@ -53,7 +53,23 @@ def read(transcript: Transcript) -> Tokens:
     return Tokens(output=output, reasoning=reasoning)
 
 
-@given(plan=plans(), upstream=st.lists(attempts(), max_size=5), client=clients())
+@st.composite
+def answering(draw: st.DrawFn) -> Script:
+    """A target that has an answer, of some tokens, and what may go wrong on the way."""
+    tokens = b"".join(draw(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=5)))
+    steps = list(script(*draw(cut(tokens + draw(streams()))), clean=draw(st.booleans())))
+    for happened in draw(st.lists(st.sampled_from(MEANWHILE), max_size=2)):
+        steps.insert(draw(st.integers(2, len(steps))), (0.0, Meanwhile(happened)))
+    return steps
+
+
+STORIES = {
+    "plan": st.one_of(plans(stream=True), plans()),
+    "upstream": st.lists(st.one_of(answering(), answering(), attempts()), min_size=1, max_size=4),
+}
+
+
+@given(**STORIES, client=st.one_of(st.just([]), clients()))
 def test_counted_and_delivered_are_each_what_they_say(plan, upstream, client):
     transcript = run(metered(plan), upstream, client)
     if not transcript.over:

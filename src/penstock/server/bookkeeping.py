@@ -30,6 +30,8 @@ from penstock.vocabularies import Vocabularies
 from penstock.wire.base import ClientWire
 
 logger = logging.getLogger("penstock.server")
+BREATH = 0.0002
+"""Seconds that the thread leaves to the event loop between two slices."""
 MODELS = 10_000
 """Models of which a factor is remembered."""
 
@@ -151,8 +153,9 @@ class _Accounts:
 
 
 def _breathe() -> None:
-    """Give the interpreter to the event loop: between two of these lies half a millisecond's work."""
-    time.sleep(0)
+    """Give the interpreter to the event loop: between two of these lies half a millisecond's work. Of no length at all
+    the sleep would be over before the loop has woken up."""
+    time.sleep(BREATH)
 
 
 def price_list(config: Config) -> PriceList:
