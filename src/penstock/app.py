@@ -19,7 +19,7 @@ from penstock.config.values import Config
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
-from penstock.server.bookkeeping import bookkeeper, price_list
+from penstock.server.bookkeeping import bookkeeper
 from penstock.server.lane import LaneProtocol
 from penstock.stream.settlement import Settled
 from penstock.telemetry.log import LineHandler, LogWriter, row_line
@@ -50,7 +50,7 @@ class Gateway:
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
         )
-        self.bookkeeper = bookkeeper(config, price_list(config), self._book)
+        self.bookkeeper = bookkeeper(config, self._book)
         self.application = Application(
             config,
             streams=self.streams,

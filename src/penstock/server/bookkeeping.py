@@ -165,9 +165,9 @@ def price_list(config: Config) -> PriceList:
 
 
 def bookkeeper(
-    config: Config, prices: PriceList, book: Callable[[Settled], None], wall: Callable[[], float] = time.time
+    config: Config, book: Callable[[Settled], None], wall: Callable[[], float] = time.time
 ) -> Bookkeeper | None:
     """The bookkeeper of a configuration that meters."""
     if config.metering is None:
         return None
-    return Bookkeeper(config.metering, prices, Vocabularies(), book, wall)
+    return Bookkeeper(config.metering, price_list(config), Vocabularies(), book, wall)

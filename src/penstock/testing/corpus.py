@@ -42,6 +42,9 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked, where the recorder kept it."""
     size: int = msgspec.field(default=0, name="bytes")
 
+    def __hash__(self) -> int:
+        return hash(self.file)
+
     def read(self) -> bytes:
         """The body as it was recorded."""
         root = corpus()
