@@ -2,12 +2,13 @@
 # make test   everything that must hold, on a fresh machine (installs what the tests need)
 # make check  formatting, lint, types, floors
 # make corpus every recorded stream of the providers through its own wire, counted
+# make billing tokens counted against tokens reported, by model, into docs/billing.md
 # make bench  the gateway against nginx and against no gateway, into docs/performance.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check corpus bench llama-server clean
+.PHONY: run test check corpus billing bench llama-server clean
 
 run: $(VENV)/.installed
 	$(BIN)/penstock demo
@@ -25,6 +26,9 @@ check: $(VENV)/.tested
 
 corpus: $(VENV)/.installed
 	$(BIN)/python -m penstock.testing.report
+
+billing: $(VENV)/.installed
+	$(BIN)/python -m penstock.testing.counted --write docs/billing.md
 
 bench: $(VENV)/.tested
 	tools/install-test-services

@@ -22,10 +22,12 @@ from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.ports import Recorder
 from penstock.server.asgi import Application
+from penstock.server.bookkeeping import bookkeeper
 from penstock.server.lane import LaneProtocol
-from penstock.server.limiting import Limiting, Tariff
+from penstock.server.limiting import Limiting
 from penstock.store.ledger import Ledger
-from penstock.telemetry.log import LineHandler, LogWriter
+from penstock.stream.settlement import Settled
+from penstock.telemetry.log import LineHandler, LogWriter, row_line
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
 from penstock.upstream.pool import Pool
@@ -38,14 +40,10 @@ KEEP_ALIVE = 75
 _PAUSE_INTERVAL = 0.1
 
 
-def unpriced(provider: str, model: str) -> None:
-    """The price of a model: none is known."""
-
-
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, config: Config, writer: LogWriter | None = None, tariff: Tariff = unpriced):
+    def __init__(self, config: Config, writer: LogWriter | None = None):
         self.config = config
         self.streams = Streams()
         self.targets = Targets()
@@ -60,9 +58,11 @@ class Gateway:
             keys=lambda: self.limiting.figures,
         )
         recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
-        self.ledger = _ledger(config.ledger, recorder)
+        self.ledger = _ledger(config.ledger)
+        self.bookkeeper = bookkeeper(config, self._book)
+        prices = self.bookkeeper.prices if self.bookkeeper is not None else None
         self.limiting = Limiting(
-            config.keys, self.ledger, self.ledger or recorder, clock=time.monotonic, wall=time.time, tariff=tariff
+            config.keys, self.ledger, recorder, clock=time.monotonic, wall=time.time, prices=prices
         )
         self.application = Application(
             config,
@@ -74,7 +74,16 @@ class Gateway:
             ledger=self.ledger,
             clock=time.monotonic,
             make_pool=self._make_pool,
+            bookkeeper=self.bookkeeper,
         )
+
+    def _book(self, settled: Settled) -> None:
+        self.metrics.spending.book(settled)
+        self.limiting.settled(settled.row)
+        if self.ledger is not None:
+            self.ledger.settle(settled.row)
+        else:
+            self.writer.write(row_line(settled.row, self.config.telemetry.log))
 
     def _make_pool(self) -> Pool:
         idle = max((provider.max_idle for provider in self.config.providers), default=64)
@@ -92,10 +101,10 @@ class Gateway:
         loop.call_soon(look, time.monotonic())
 
 
-def _ledger(kept: LedgerAt | None, recorder: Recorder) -> Ledger | None:
+def _ledger(kept: LedgerAt | None) -> Ledger | None:
     if kept is None:
         return None
-    return Ledger(kept.url, Path(kept.spool), recorder, limit=kept.spool_size, abandoned=kept.abandoned)
+    return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
 
 
 def application(config: Config) -> Application:

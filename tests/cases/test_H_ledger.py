@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config.values import Ledger
+from penstock.config.values import Ledger, Metering
 from penstock.store.connect import connect
 from penstock.store.query import Query
 from penstock.testing.postgres import PostgresServer
@@ -22,7 +22,7 @@ async def test_h10_a_database_that_is_away_costs_no_row_and_harms_no_stream(
 ) -> None:
     upstream = await rig.upstream(*[ANSWER] * 5000)
     kept = Ledger(url=clean.url, spool=str(tmp_path / "spool"))
-    settings = msgspec.structs.replace(config([upstream]), ledger=kept)
+    settings = msgspec.structs.replace(config([upstream]), ledger=kept, metering=Metering())
     gateway = await rig.gateway(upstream, settings=settings)
     ended: list[int] = []
     over = asyncio.Event()

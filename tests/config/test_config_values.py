@@ -8,7 +8,7 @@ import pytest
 from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
-from penstock.config.values import Key, Ledger, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import Key, Ledger, Metering, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
@@ -28,7 +28,9 @@ def test_defaults():
         server=Server(host="127.0.0.1", port=8080, drain=30.0, max_body=32 * 1024**2),
         providers=(Provider(name="openai", wire="openai-chat", base_url="https://api.openai.com/v1"),),
         routes=(Route(name="gpt-4o", targets=(Target("openai", "gpt-4o"),)),),
+        ledger=Ledger(url="sqlite:///penstock.db", spool="penstock.db-spool"),
         telemetry=Telemetry(prometheus=True, log="json"),
+        metering=Metering(drift=0.1),
     )
 
 

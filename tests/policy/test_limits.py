@@ -112,9 +112,9 @@ def test_whatever_ends_come_nothing_stays_reserved(happened):
     for reserved, needed, twice in happened:
         stream = key.reserve(0, NOON, reserved, reserved)
         stream.spend(needed // 2)
-        stream.settle(0, needed, needed)
         if twice:
             stream.settle(0, 999, 999)
+        stream.settle(0, needed, needed)
         used += needed
     assert key.streams == 0
     assert key.spending[0].spent == used

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.config.values import Key, Ledger
+from penstock.config.values import Key, Ledger, Metering
 from penstock.testing.disk import disk_of
 from penstock.testing.rig import LiveGateway, Rig, Upstream, config, descriptors, until
 from penstock.testing.steps import cut, done, fin, hdr, pause, st, tok, usage
@@ -28,7 +28,7 @@ def start(rig: Rig, tmp_path: Path) -> Start:
 
     async def gateway(*upstreams: Upstream, spool_size: int = 1 << 26, **options: Any) -> LiveGateway:
         kept = Ledger(url=f"sqlite:///{tmp_path}/l.db", spool=f"{tmp_path}/spool", spool_size=spool_size)
-        settings = msgspec.structs.replace(config(upstreams, **options), ledger=kept)
+        settings = msgspec.structs.replace(config(upstreams, **options), ledger=kept, metering=Metering())
         return await rig.gateway(*upstreams, settings=settings)
 
     return gateway

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.config.values import Config, Key, Ledger
-from penstock.metering.row import Tokens
+from penstock.config.values import Config, Key, Ledger, Metering
+from penstock.metering.prices import Price, Rates
 from penstock.policy.limits import Budget, Limits
 from penstock.store.connect import connect
 from penstock.store.query import Query
@@ -26,11 +26,8 @@ CENT = 10**7
 Start = Callable[..., Awaitable[LiveGateway]]
 
 
-class Cents:
-    """A cent for every token that is generated; the prompt is free."""
-
-    def cost(self, tokens: Tokens) -> int:
-        return tokens.generated * CENT
+CENTS = Price(model="model", rates=Rates(input=0, output=CENT * 10**6), source="", date="", configured=True)
+"""A cent for every token that is generated; the prompt is free."""
 
 
 @pytest.fixture
@@ -46,12 +43,22 @@ def start(rig: Rig, kept: Ledger) -> Start:
         budgets = tuple(Budget("day", cents * CENT) for cents in limits.pop("cents", ()))
         keys = (Key(name="a", key=SECRET, limits=Limits(budgets=budgets, **limits)),)
         settings: Config = config(upstreams, keys=keys, health=False)
-        settings = msgspec.structs.replace(settings, ledger=kept if ledger else None)
-        live = await rig.gateway(*upstreams, settings=settings)
-        live.gateway.limiting._tariff = lambda provider, model: Cents() if priced else None
-        return live
+        prices = (CENTS,) if priced else ()
+        settings = msgspec.structs.replace(
+            settings, ledger=kept if ledger else None, metering=Metering() if ledger else None, prices=prices
+        )
+        return await rig.gateway(*upstreams, settings=settings)
 
     return gateway
+
+
+async def rows(gateway: LiveGateway) -> list[dict[str, Any]]:
+    """The rows of the key."""
+    client = await gateway.connect()
+    await client.request("GET", "/v1/usage?limit=1000", headers=MINE)
+    found: list[dict[str, Any]] = json.loads((await client.answer()).body)["data"]
+    client.close()
+    return found
 
 
 def error(answer: Any) -> dict[str, Any]:
@@ -72,9 +79,9 @@ async def test_a4_fifty_aborts_on_a_key_with_one_stream_lock_nobody_out(rig, sta
         await until(lambda turn=turn: len(gateway.records) > turn)
     assert (await gateway.ask(headers=MINE)).status == 200
     assert gateway.metric("penstock_key_streams", key="a") == 0
-    await asyncio.to_thread(gateway.gateway.ledger.writer.flush, 2.0)
-    counted = sum(record["token_events"] for record in gateway.records)
-    assert gateway.metric("penstock_key_spent_usd", key="a") == pytest.approx(counted / 100)
+    found = await rows(gateway)
+    assert len(found) == 51
+    assert gateway.metric("penstock_key_spent_usd", key="a") == pytest.approx(sum(row["cost_usd"] for row in found))
 
 
 async def test_one_stream_too_many(rig, start):
@@ -139,8 +146,9 @@ async def test_h11_twenty_streams_on_a_budget_for_four(rig, start, kept):
     assert set(outcomes) == {"budget_exceeded"}
     for answer in answers:
         assert b'"finish_reason":"length"' in answer.body and answer.body.count(b"[DONE]") == 1
-    spent = sum(record["token_events"] for record in gateway.records)
-    assert 100 <= spent <= 100 + 20
+    spent = [row["counted"]["output"] for row in await rows(gateway)]
+    chunk = 3
+    assert 100 <= sum(spent) <= 100 + 20 * chunk
     refused = await gateway.ask(headers=MINE)
     assert (refused.status, error(refused)["code"]) == (429, "budget_exceeded")
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
@@ -148,30 +156,19 @@ async def test_h11_twenty_streams_on_a_budget_for_four(rig, start, kept):
 
 async def test_what_was_spent_is_remembered_by_the_next_gateway(rig, start, kept, tmp_path):
     upstream = await rig.upstream(*[[hdr(), tok(10, gap=0.01), fin(), done()]] * 4)
-    first = await start(upstream, cents=(25,))
-    first.gateway.ledger._settle = priced(first.gateway.ledger._settle)
+    first = await start(upstream, cents=(50,))
     for _ in range(2):
         await first.ask(headers=MINE)
     await first.check()
     await first.stop()
-    second = await start(upstream, cents=(25,))
+    second = await start(upstream, cents=(50,))
     await second.ask(headers=MINE)
-    assert second.metric("penstock_key_spent_usd", key="a") == pytest.approx(0.25, abs=0.06)
+    assert second.metric("penstock_key_spent_usd", key="a") == pytest.approx(0.50, abs=0.03)
     assert (await second.record())["outcome"] == "budget_exceeded"
     assert (await second.ask(headers=MINE)).status == 429
     database = connect(kept.url)
-    assert database.totals(Query(), "key")[0].cost >= 20 * CENT
+    assert database.totals(Query(), "key")[0].cost >= 40 * CENT
     database.close()
-
-
-def priced(settle: Any) -> Any:
-    """Rows with the price that the budget counts with."""
-
-    def with_cost(*given: Any) -> Any:
-        row = settle(*given)
-        return msgspec.structs.replace(row, cost=row.counted.generated * CENT)
-
-    return with_cost
 
 
 async def test_a_model_without_a_price_cannot_be_held_to_a_budget(rig, start):

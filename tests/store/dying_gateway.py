@@ -6,20 +6,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from ledger_rows import row
 
 from penstock.outcome import Outcome
 from penstock.store.ledger import Ledger
-from penstock.stream.summary import Summary
+from penstock.stream.settlement import Terms, settle, so_far
+from penstock.stream.summary import AttemptSummary, Summary
+from penstock.usage import Usage
 
-
-class Nobody:
-    """Records nothing."""
-
-    def record(self, summary: Summary) -> None:
-        """Nothing."""
+TERMS = Terms()
 
 
 def main(url: str, folder: str, last: int) -> None:
@@ -35,14 +33,23 @@ def main(url: str, folder: str, last: int) -> None:
         os.write(1, f"{line}\n".encode())
 
     now = 1_000_000.0
-    ledger = Ledger(url, Path(folder), Nobody(), limit=1 << 24, abandoned=900, wall=lambda: now, step=step)
+    ledger = Ledger(url, Path(folder), limit=1 << 24, abandoned=900, wall=lambda: now, step=step)
+    ledger.start()
     for turn, flushing in enumerate((True, False)):
         accounts = [
-            Summary(stream=f"st_{last}_{turn}_{n}", route="m", model="m", client_wire="openai-chat", streamed=True)
+            Summary(
+                stream=f"st_{last}_{turn}_{n}",
+                route="m",
+                model="m",
+                client_wire="openai-chat",
+                streamed=True,
+                attempts=[AttemptSummary(target="p/m", started=0.0)],
+            )
             for n in range(2)
         ]
         for account in accounts:
-            ledger.open(row(account.stream, None, ended_at=None, started_at=now), account)
+            opened = row(account.stream, None, ended_at=None, started_at=now)
+            ledger.open(opened, account, partial(so_far, account, opened, terms=TERMS))
             say(f"opened {account.stream}")
             step("opened")
         if flushing:
@@ -50,6 +57,7 @@ def main(url: str, folder: str, last: int) -> None:
         now += 1
         for account in accounts:
             account.token_events = 7
+            account.usage = Usage(output=7)
         ledger.checkpoint()
         step("checkpoint")
         if flushing:
@@ -57,7 +65,7 @@ def main(url: str, folder: str, last: int) -> None:
         say(f"checkpointed {turn}")
         for account in accounts:
             account.outcome = Outcome.COMPLETED
-            ledger.record(account)
+            ledger.settle(settle(account, row(account.stream, None, started_at=1_000_000.0), now, TERMS).row)
             say(f"settled {account.stream}")
             step("settled")
         if flushing:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dying_gateway import Nobody
-
 from penstock.metering.row import Row
 from penstock.outcome import Outcome
 from penstock.store.ledger import Ledger
@@ -23,7 +21,8 @@ def die(url: str, folder: Path, step: int) -> list[str]:
 
 
 def rows_after_a_start(url: str, folder: Path) -> dict[str, Row]:
-    ledger = Ledger(url, folder, Nobody(), limit=1 << 24, abandoned=900)
+    ledger = Ledger(url, folder, limit=1 << 24, abandoned=900)
+    ledger.start()
     try:
         # Taking over what is left is done in the first turn.
         found = [row for _, row in ledger.page(Query(limit=1000)).rows]
@@ -48,7 +47,7 @@ def test_kill_at_every_step(url: str, tmp_path: Path) -> None:
                 ends.add(row.outcome)
                 assert row.outcome is Outcome.COMPLETED or stream not in settled, f"step {step}: a settlement is lost"
                 if row.outcome is Outcome.CRASHED and f"checkpointed {stream[-3]}" in said:
-                    assert (row.counted.output, row.ended_at) == (7, row.started_at + 1), f"step {step}: a checkpoint"
+                    assert (row.reported.output, row.ended_at) == (7, row.started_at + 1), f"step {step}: a checkpoint"
         if said and said[-1] == "whole":
             break
     else:

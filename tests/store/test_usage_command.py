@@ -88,7 +88,7 @@ def test_mistakes(run: Run, arguments: tuple[str, ...], code: int, said: str) ->
 
 
 def test_without_a_ledger(run: Run) -> None:
-    Path("penstock.yaml").write_text(BASE)
+    Path("penstock.yaml").write_text(BASE + "ledger: null\n")
     result = run("usage")
     assert result.exit_code == 1
-    assert result.stderr == "penstock.yaml configures no ledger; add ledger: {url: sqlite:///penstock.db}\n"
+    assert result.stderr == "penstock.yaml switches the ledger off; take out ledger: null\n"

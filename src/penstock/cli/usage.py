@@ -77,7 +77,7 @@ def migrate_command(path: str) -> None:
 def _ask(path: str, ask: Callable[[Database], Answer], *, create: bool = False) -> Answer:
     kept = load_config_file(path).ledger
     if kept is None:
-        _fail(f"{path} configures no ledger; add ledger: {{url: {Ledger().url}}}")
+        _fail(f"{path} switches the ledger off; take out ledger: null")
     try:
         database = connect(kept.url, create=create)
         try:

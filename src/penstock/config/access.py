@@ -9,11 +9,13 @@ import msgspec
 from penstock.config.credentials import credential
 from penstock.config.limits import KEYS as LIMITS
 from penstock.config.limits import read_limits
+from penstock.config.metering import read_billing
 from penstock.config.problems import ConfigError, Problem, did_you_mean, quoted
 from penstock.config.reading import MASK, Field, Report
 from penstock.config.values import Config, Key
+from penstock.metering.charge import Billing
 
-KEYS = ("name", "key", "models", "admin", *LIMITS)
+KEYS = ("name", "key", "models", "admin", *LIMITS, "billing")
 _KEYS = "a list such as [{name: team-a, key: ${TEAM_A_KEY}}]"
 _KEY = "the key's text, without spaces or line breaks"
 _SHORT = 16
@@ -50,13 +52,15 @@ def _key(field: Field, routes: frozenset[str]) -> Key | None:
     key = credential(key_field)
     models = _models(section.get("models"), routes)
     limits = read_limits(section)
+    billing = None if section.get("billing") is None else read_billing(section, Billing())
     if name is None or key is None or key_field is None:
         return None
     if len(key) < _SHORT and key != MASK:
         field.report.warn(
             key_field.key, f"the key of {quoted(name)} is shorter than {_SHORT} characters: easy to guess"
         )
-    return Key(name=name, key=key, models=models, admin=section.flag("admin", False), limits=limits)
+    admin = section.flag("admin", False)
+    return Key(name=name, key=key, models=models, admin=admin, limits=limits, billing=billing)
 
 
 def _models(field: Field | None, routes: frozenset[str]) -> tuple[str, ...]:

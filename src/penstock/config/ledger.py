@@ -15,10 +15,12 @@ _SPOOL = "penstock-spool"
 
 
 def read_ledger(field: Field | None) -> Ledger | None:
-    """The ledger; null and no ``ledger`` at all mean none, an empty one the default."""
-    if field is None or field.null:
-        return None
+    """The ledger. Without ``ledger`` it is the default, null means none."""
     base = Ledger()
+    if field is None:
+        return base
+    if field.null:
+        return None
     section = field.section(KEYS)
     url = base.url
     if (given := section.get("url", secret=True)) is not None and (text := given.text(_URL)) is not None:

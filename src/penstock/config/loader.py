@@ -8,6 +8,7 @@ from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.document import parse
 from penstock.config.ledger import read_ledger
+from penstock.config.metering import read_metering
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
 from penstock.config.problems import ConfigError
@@ -16,7 +17,7 @@ from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Server, Telemetry
 
-TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal")
+TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "metering", "prices", "ledger", "journal")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
@@ -59,10 +60,16 @@ def _read(root: Field) -> Config:
     if keys_field is None or keys_field.null or keys_field.node == document.Sequence(keys_field.node.line, ()):
         check_open(server.host, _line_of_host(top), report)
     ledger = read_ledger(top.get("ledger"))
-    if ledger is None and keys_field is not None and any(key.limits.budgets for key in keys):
-        keys_field.fail("budget_usd needs a ledger, or a restart would forget what was spent", found="", allowed=_KEPT)
     telemetry = _telemetry(top)
     _warn_of_stores(top)
+    metering, prices = read_metering(top)
+    if keys_field is not None and any(key.limits.budgets for key in keys):
+        if ledger is None:
+            without = "budget_usd needs a ledger, or a restart would forget what was spent"
+            keys_field.fail(without, found="", allowed=_KEPT)
+        if metering is None:
+            without = "budget_usd needs metering, or what streams under way have cost is not known"
+            keys_field.fail(without, found="", allowed="metering: {}, or no budget_usd")
     return Config(
         server=server,
         providers=providers,
@@ -70,6 +77,8 @@ def _read(root: Field) -> Config:
         keys=keys,
         ledger=ledger,
         telemetry=telemetry,
+        metering=metering,
+        prices=prices,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
 

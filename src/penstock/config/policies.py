@@ -7,13 +7,15 @@ import re
 import msgspec
 
 from penstock.config.document import Mapping, Sequence
+from penstock.config.metering import read_billing
 from penstock.config.reading import NOT_YET, Section
 from penstock.config.units import parse_duration
+from penstock.metering.charge import Billing
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream")
+KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "billing")
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
     "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
@@ -33,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True):
     retries: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    billing: Billing = Billing()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -45,6 +48,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         retries=section.count("retries", base.retries, 0, 10),
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
+        billing=read_billing(section, base.billing),
     )
 
 

@@ -45,6 +45,7 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         retries=policy.retries,
         tags=policy.tags,
         hedge=policy.hedge,
+        billing=policy.billing,
     )
 
 

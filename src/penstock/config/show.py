@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import yaml
 
 from penstock.config import limits
 from penstock.config.ledger import masked
+from penstock.config.metering import show_price
 from penstock.config.reading import MASK
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import Config, Key, Ledger, Provider, Route
@@ -30,9 +32,11 @@ def show(config: Config) -> str:
     }
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
-    if config.ledger is not None:
-        tree["ledger"] = _ledger(config.ledger)
+    tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    tree["metering"] = None if config.metering is None else {"drift": f"{config.metering.drift * 100:g}%"}
+    if config.prices:
+        tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
@@ -84,6 +88,7 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["health"] = route.health
     shown["retries"] = route.retries
+    shown["billing"] = msgspec.to_builtins(route.billing)
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
@@ -95,7 +100,10 @@ def _key(key: Key) -> dict[str, Any]:
         shown["models"] = [escape(model) for model in key.models]
     if key.admin:
         shown["admin"] = True
-    return {**shown, **limits.shown(key.limits)}
+    shown |= limits.shown(key.limits)
+    if key.billing is not None:
+        shown["billing"] = msgspec.to_builtins(key.billing)
+    return shown
 
 
 def _ledger(ledger: Ledger) -> dict[str, Any]:

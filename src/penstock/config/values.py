@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.metering.charge import Billing
+from penstock.metering.prices import Price
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeAfter
@@ -69,6 +71,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Further rounds over all targets."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
+    billing: Billing = Billing()
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     admin: bool = False
     limits: Limits = Limits()
+    billing: Billing | None = None
+    """In place of that of the route."""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes at which no stream is accepted any more."""
     abandoned: float = 900.0
     """Seconds without a sign of life after which a gateway elsewhere counts as dead."""
+
+
+class Metering(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens are counted. ``drift``: how far a count may be from the report without a warning; 0.1 is a tenth."""
+
+    drift: float = 0.1
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,4 +121,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger | None = None
     """None: rows are only logged."""
     telemetry: Telemetry = Telemetry()
+    metering: Metering | None = None
+    """None: nothing is counted."""
+    prices: tuple[Price, ...] = ()
+    """Before those that are shipped."""
     warnings: tuple[str, ...] = ()

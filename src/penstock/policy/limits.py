@@ -154,35 +154,36 @@ class Standing:
 class Reservation:
     """One stream's."""
 
-    __slots__ = ("_accepted", "_cost", "_standing", "_tokens", "open")
+    __slots__ = ("_accepted", "_standing", "_tokens", "cost", "open")
 
     def __init__(self, standing: Standing, wall: float, tokens: int, cost: int):
         self._standing = standing
         self._accepted = wall
         self._tokens = tokens
-        self._cost = 0
+        self.cost = 0
+        """Nano-dollars that the stream has cost by now."""
         self.open = True
         self.spend(cost)
 
     def spend(self, cost: int) -> None:
         """The stream has cost so much by now."""
         for spending in self._standing.spending:
-            spending.add(cost - self._cost, self._accepted)
-        self._cost = cost
+            spending.add(cost - self.cost, self._accepted)
+        self.cost = cost
 
     def exhausted(self, wall: float) -> bool:
         """The key has spent its budget: the stream must end."""
         return any(spending.left(wall) <= 0 for spending in self._standing.spending)
 
     def settle(self, now: float, tokens: int, cost: int) -> None:
-        """The stream is over. A second time changes nothing."""
-        if not self.open:
-            return
-        self.open = False
+        """The stream is over. A second time corrects the numbers, once they are known better."""
+        if self.open:
+            self.open = False
+            self._standing.streams -= 1
         self.spend(cost)
-        self._standing.streams -= 1
         if self._standing.tokens is not None:
             self._standing.tokens.take(now, tokens - self._tokens)
+        self._tokens = tokens
 
 
 def told(standing: Standing, now: float) -> list[tuple[str, str]]:

@@ -9,20 +9,21 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from penstock import ids
-from penstock.config.values import Config, Key
+from penstock.config.values import Config
 from penstock.drive.driver import Driver
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
-from penstock.metering.row import opened
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.bookkeeping import Account, Bookkeeper
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.limiting import Limiting
@@ -68,11 +69,13 @@ class Application:
         make_pool: Callable[[], Pool],
         limiting: Limiting,
         ledger: Ledger | None = None,
+        bookkeeper: Bookkeeper | None = None,
     ):
         self._config = config
         self._ledger = ledger
         self._limiting = limiting
-        self._router = Router(config, targets)
+        self._bookkeeper = bookkeeper
+        self._router = Router(config, targets, bookkeeper.meter if bookkeeper is not None else None)
         self._keyring = Keyring(config.keys)
         self._streams = streams
         self._targets = targets
@@ -109,6 +112,8 @@ class Application:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            if self._ledger is not None:
+                self._ledger.start()
             self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 
@@ -120,6 +125,8 @@ class Application:
         await self._router.close()
         if self._pool is not None:
             await self._pool.close()
+        if self._bookkeeper is not None:
+            await self._bookkeeper.close()
         if self._ledger is not None:
             self._ledger.halt()
             await asyncio.to_thread(self._ledger.close)
@@ -170,17 +177,22 @@ class Application:
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
         )
+        if self._bookkeeper is not None and key is not None and key.limits.budgets:
+            await self._bookkeeper.ready(plan)
         plan = self._hedging.planned(self._limiting.admitted(key, plan))
         assert self._loop is not None
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        self._written_down(machine.account, key, dict(route.tags))
+        recorder: Recorder = self._hedging
+        if self._bookkeeper is not None:
+            recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
+            self._written_down(recorder, machine.account)
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)
         sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._streams.remove, watch)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):
@@ -190,22 +202,14 @@ class Application:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-    def _written_down(self, account: Summary, key: Key | None, tags: dict[str, str]) -> None:
+    def _written_down(self, account: Account, summary: Summary) -> None:
         """The stream's row is opened. Raises BadRequest (503): none is served that could not be billed."""
         if self._ledger is None:
             return
-        row = opened(
-            stream=account.stream,
-            started_at=time.time(),
-            key=None if key is None else key.name,
-            route=account.route,
-            client_wire=account.client_wire,
-            tags=tags,
-        )
         try:
-            self._ledger.open(row, account)
+            self._ledger.open(account.row, summary, partial(account.so_far, summary))
         except LedgerUnavailable as error:
-            self._limiting.released(account.stream)
+            self._limiting.released(summary.stream)
             raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
 
     async def _pump(self, sink: AsgiSink, driver: Driver, receive: Receive) -> None:
@@ -254,6 +258,8 @@ class Application:
         if self._pool is None:
             self._loop = asyncio.get_running_loop()
             self._pool = self._make_pool()
+            if self._bookkeeper is not None:
+                self._bookkeeper.start()
             if self._ledger is not None:
                 self._ledger.keep(self._loop)
         return self._pool
@@ -280,7 +286,10 @@ class Application:
 
     async def _usage(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self._ledger is not None
-        await _answer(send, 200, await usage_page(self._ledger, self._keyring.who(scope["headers"]), scope))
+        assert self._bookkeeper is not None
+        key = self._keyring.who(scope["headers"])
+        await self._bookkeeper.caught_up()
+        await _answer(send, 200, await usage_page(self._ledger, key, scope))
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")

@@ -9,21 +9,23 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import msgspec
 
 from penstock.config.values import Key
 from penstock.errors import BadRequest
+from penstock.metering.prices import PriceList, Rates
 from penstock.metering.row import Row, Tokens
 from penstock.policy.limits import Limits, Refusal, Reservation, Standing, told
 from penstock.ports import Recorder
 from penstock.request import StreamRequest
 from penstock.store.database import StoreError
 from penstock.store.ledger import Ledger
+from penstock.stream.asked import tier_of
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan
 from penstock.stream.summary import Summary
+from penstock.stream.used import row_used, used
 from penstock.wire import json
 
 logger = logging.getLogger("penstock.server")
@@ -33,24 +35,12 @@ BYTES_A_TOKEN = 4
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
-class Rated(Protocol):
-    """A price."""
-
-    def cost(self, tokens: Tokens) -> int:
-        """Nano-dollars."""
-        ...
-
-
-Tariff = Callable[[str, str], Rated | None]
-"""The price of a model at a provider."""
-
-
 class Grant:
     """What one stream of a key with limits has reserved (`plan.Allowance`)."""
 
     __slots__ = ("_limiting", "_prompt", "_rates", "reservation")
 
-    def __init__(self, limiting: Limiting, reservation: Reservation, prompt: int, rates: dict[str, Rated]):
+    def __init__(self, limiting: Limiting, reservation: Reservation, prompt: int, rates: dict[str, Rates]):
         self._limiting = limiting
         self.reservation = reservation
         self._prompt = prompt
@@ -58,21 +48,12 @@ class Grant:
 
     def lasts(self, account: Summary) -> bool:
         """See `plan.Allowance`."""
-        self.reservation.spend(self.cost(account))
+        self.reservation.spend(self.used(account)[1])
         return not self.reservation.exhausted(self._limiting.wall())
 
-    def tokens(self, account: Summary) -> Tokens:
-        """What the stream has used: as it was reported, else as it was counted."""
-        said, counted = Tokens.of(account.usage), account.token_events
-        if said.generated >= counted and said.input is not None:
-            return said
-        return Tokens(input=self._prompt if said.input is None else said.input, output=counted)
-
-    def cost(self, account: Summary) -> int:
-        """Nano-dollars of that, at the price of the target that serves."""
-        served = account.served
-        rate = self._rates.get(served.target) if served is not None else None
-        return 0 if rate is None else rate.cost(self.tokens(account))
+    def used(self, account: Summary) -> tuple[int, int]:
+        """Tokens and nano-dollars, as far as they are known."""
+        return used(account, self._prompt, self._rates)
 
 
 class Limiting:
@@ -86,19 +67,17 @@ class Limiting:
         *,
         clock: Callable[[], float],
         wall: Callable[[], float],
-        tariff: Tariff,
+        prices: PriceList | None,
     ):
         self._keys = {key.name: key for key in keys if key.limits != Limits()}
         self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
         self.wall = wall
-        self._tariff = tariff
+        self._prices = prices
         self._standings: dict[str, Standing] = {}
         self._grants: dict[str, Grant] = {}
         self._reading = asyncio.Lock()
-        if ledger is not None:
-            ledger.on_settled = self.settled
 
     # -- acceptance -----------------------------------------------------------------------------------------------
 
@@ -127,7 +106,7 @@ class Limiting:
         standing = self._standings.get(key.name) if key is not None else None
         if key is None or standing is None:
             return plan
-        rates = self._rates(key, plan) if key.limits.budgets else {}
+        rates = self._rates(key, plan) if key.limits.budgets and self._prices is not None else {}
         prompt, most = asked(plan.request)
         now, wall = self._clock(), self.wall()
         refusal = standing.refusal(now, wall, prompt + most)
@@ -140,15 +119,16 @@ class Limiting:
         allowance = grant if rates else None
         return msgspec.structs.replace(plan, allowance=allowance, told=_encoded(told(standing, now)))
 
-    def _rates(self, key: Key, plan: Plan) -> dict[str, Rated]:
-        rates: dict[str, Rated] = {}
+    def _rates(self, key: Key, plan: Plan) -> dict[str, Rates]:
+        rates: dict[str, Rates] = {}
+        tier = tier_of(plan.request)
         for way in plan.ways:
-            provider, _, model = way.name.partition("/")
-            rate = self._tariff(provider, model)
-            if rate is None:
+            assert self._prices is not None
+            price = self._prices.find(*way.name.split("/", 1))
+            if price is None:
                 message = f"the key {key.name!r} has a budget, and {way.name} has no price that could be held to it"
                 raise BadRequest(message, status=403, code="model_not_priced", param="model")
-            rates[way.name] = rate
+            rates[way.name] = price.rates_for(tier)[0]
         return rates
 
     def released(self, stream: str) -> None:
@@ -159,21 +139,23 @@ class Limiting:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def settled(self, row: Row, account: Summary) -> None:
-        """The ledger has settled a stream: what the row says counts."""
-        grant = self._grants.pop(row.stream, None)
-        if grant is not None:
-            cost = grant.cost(account) if row.cost is None else row.cost
-            grant.reservation.settle(self._clock(), grant.tokens(account).total, cost)
-
     def record(self, summary: Summary) -> None:
-        """A stream is over."""
+        """A stream is over: the next one may come. What it has used is corrected by its row."""
         try:
             self._recorder.record(summary)
         finally:
-            grant = self._grants.pop(summary.stream, None)
+            grant = self._grants.get(summary.stream)
             if grant is not None:
-                grant.reservation.settle(self._clock(), grant.tokens(summary).total, grant.cost(summary))
+                grant.reservation.settle(self._clock(), *grant.used(summary))
+                if self._prices is None:
+                    del self._grants[summary.stream]
+
+    def settled(self, row: Row) -> None:
+        """What the row says counts."""
+        grant = self._grants.pop(row.stream, None)
+        if grant is not None:
+            tokens, cost = row_used(row)
+            grant.reservation.settle(self._clock(), tokens, grant.reservation.cost if cost is None else cost)
 
     # -- what it knows --------------------------------------------------------------------------------------------
 

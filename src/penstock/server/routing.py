@@ -10,6 +10,7 @@ import msgspec
 from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
+from penstock.metering.tally import Meter
 from penstock.policy.deadlines import Deadlines
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
@@ -21,7 +22,7 @@ from penstock.upstream.authority import Secrets
 from penstock.upstream.pool import Pool
 from penstock.wire.base import ClientSession, ClientWire, Decoder, View, adopted, clients_of
 from penstock.wire.conversation import Conversation
-from penstock.wire.dialects import dialect_of
+from penstock.wire.dialects import dialect_of, runs_on
 from penstock.wire.translated import Translated
 
 
@@ -56,8 +57,9 @@ class RequestDialer:
 class Router:
     """The routes and providers of a configuration."""
 
-    def __init__(self, config: Config, health: Targets):
+    def __init__(self, config: Config, health: Targets, meter: Callable[[str], Meter | None] | None = None):
         self._health = health
+        self._meter = meter
         self._routes = {route.name: route for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
@@ -170,6 +172,8 @@ class Router:
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
             ask_usage=dialect_of(upstream.host).takes_stream_options,
+            meter=None if self._meter is None else self._meter(model),
+            runs_on=runs_on(upstream.wire.name, upstream.host),
         )
         return _Target(upstream, model, way, body)
 

@@ -10,18 +10,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from penstock import ids
 from penstock.errors import PenstockError
 from penstock.metering.row import Row
 from penstock.outcome import Outcome
-from penstock.ports import Recorder
 from penstock.store import connect
 from penstock.store.database import Database, StoreError
 from penstock.store.query import Page, Query
-from penstock.store.settling import settled
 from penstock.store.spool import Spool
 from penstock.store.writer import Writer
 from penstock.stream.summary import Summary
@@ -32,11 +33,15 @@ CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_TOKENS = 200
 TICK = 0.25
 """Seconds between two looks for what is to be checkpointed."""
+SOON = 0.005
+"""The same while there is more of it."""
 CLOSING = 5.0
 """Seconds for the last rows at the gateway's end."""
 
-Settling = Callable[[Row, Summary, float], Row]
-"""The row as it stands at an instant; see `settling.settled`."""
+A_TIME = 20
+"""Checkpoints that are made at a time: about a millisecond."""
+SoFar = Callable[[float], Row]
+"""The row of an open stream as it stands at an instant, Unix seconds."""
 Answer = TypeVar("Answer")
 
 
@@ -47,49 +52,56 @@ class LedgerUnavailable(PenstockError):
 class _Open:
     """A stream that is not settled."""
 
-    __slots__ = ("account", "at", "row", "tokens")
+    __slots__ = ("account", "at", "seen", "so_far")
 
-    def __init__(self, row: Row, account: Summary):
-        self.row = row
+    def __init__(self, row: Row, account: Summary, so_far: SoFar):
         self.account = account
+        self.so_far = so_far
         self.at = row.started_at
-        self.tokens = 0
+        self.seen = 0
+
+    def due(self, now: float) -> bool:
+        """Enough has happened since the last checkpoint. One that is over is being settled, elsewhere."""
+        if self.account.outcome is not None:
+            return False
+        grown = self._happened() - self.seen
+        return grown >= CHECKPOINT_TOKENS or (grown > 0 and now - self.at >= CHECKPOINT_SECONDS)
+
+    def checkpoint(self, now: float) -> Row:
+        """Its row as it stands."""
+        self.at, self.seen = now, self._happened()
+        return self.so_far(now)
+
+    def _happened(self) -> int:
+        return self.account.token_events + len(self.account.attempts)
 
 
 class Ledger:
-    """Keeps rows at ``url``, by way of a spool in ``folder`` of ``limit`` bytes at most. A recorder: it settles, and
-    hands each account on to ``recorder`` first."""
+    """Keeps rows at ``url``, by way of a spool in ``folder`` of ``limit`` bytes at most."""
 
     def __init__(
         self,
         url: str,
         folder: Path,
-        recorder: Recorder,
         *,
         limit: int,
         abandoned: float,
-        settle: Settling = settled,
         wall: Callable[[], float] = time.time,
         step: Callable[[str], None] = lambda _: None,
     ):
         connect.check(url)
         self._url = url
-        self._recorder = recorder
-        self._settle = settle
         self._wall = wall
         self._open: dict[str, _Open] = {}
         self._ticking: asyncio.TimerHandle | None = None
         self._owed: list[Row] = []
         """Rows that the disk did not take."""
-        self.on_settled: Callable[[Row, Summary], None] | None = None
-        """Told of every row that was settled, with its account."""
         self.spool = Spool(folder, ids.stream_id(os.urandom(13)).replace("st_", "gw_"), limit)
         self.writer = Writer(self.spool, lambda: connect.connect(url), abandoned=abandoned, wall=wall, step=step)
-        self.writer.start()
 
     # -- the life of a stream -------------------------------------------------------------------------------------
 
-    def open(self, row: Row, account: Summary) -> None:
+    def open(self, row: Row, account: Summary, so_far: SoFar) -> None:
         """A stream is accepted. Raises LedgerUnavailable: then it must not be served."""
         if self._owed or not self.spool.room(len(self._open)):
             why = self.writer.problem or "the spool is full"
@@ -100,52 +112,42 @@ class Ledger:
             logger.error("the ledger's spool %s: %s", self.spool.folder, error.strerror)
             message = f"this stream cannot be accounted for now (the spool: {error.strerror}); try again later"
             raise LedgerUnavailable(message) from None
-        self._open[row.stream] = _Open(row, account)
+        self._open[row.stream] = _Open(row, account, so_far)
         self.writer.wake()
 
-    def record(self, summary: Summary) -> None:
-        """A stream is over."""
-        self._recorder.record(summary)
-        found = self._open.pop(summary.stream, None)
-        if found is None:
-            return
-        try:
-            row = self._settle(found.row, summary, self._wall())
-        except Exception:
-            logger.exception("stream %s was settled without numbers", summary.stream)
-            row = settled(found.row, summary, self._wall())
-        self._owed.append(row)
-        self._pay()
-        if self.on_settled is not None:
-            self.on_settled(row, summary)
+    def settle(self, row: Row) -> None:
+        """A stream is over, and this is its row. A second one for it changes nothing."""
+        if self._open.pop(row.stream, None) is not None:
+            self._owed.append(row)
+            self._pay()
+
+    def start(self) -> None:
+        """Begin to write to the database, with what gateways that are gone have left."""
+        self.writer.start()
 
     def keep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make checkpoints on this loop from now on."""
+        self.start()
         if self._ticking is None:
             self._ticking = loop.call_later(TICK, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._ticking = loop.call_later(TICK, self._tick, loop)
-        self.checkpoint()
+        self._ticking = loop.call_later(SOON if self.checkpoint() else TICK, self._tick, loop)
 
-    def checkpoint(self) -> None:
-        """Write down how far the open streams are."""
-        now = self._wall()
-        rows = []
-        for each in self._open.values():
-            tokens = each.account.token_events
-            grown = tokens - each.tokens
-            if grown >= CHECKPOINT_TOKENS or (grown and now - each.at >= CHECKPOINT_SECONDS):
-                each.at, each.tokens = now, tokens
-                rows.append(self._settle(each.row, each.account, now))
+    def checkpoint(self) -> bool:
+        """Write down how far the open streams are, `A_TIME` of them. True: there are more."""
         if self._owed:
             self._pay()
-        elif rows:
+            return False
+        now = self._wall()
+        due = list(islice((each for each in self._open.values() if each.due(now)), A_TIME))
+        if due:
             try:
-                self.spool.append(rows)
+                self.spool.append([each.checkpoint(now) for each in due])
                 self.writer.wake()
             except OSError as error:
                 logger.error("checkpoints were not written: %s", error.strerror)
+        return len(due) == A_TIME
 
     def _pay(self) -> None:
         try:
@@ -201,9 +203,8 @@ class Ledger:
     def close(self) -> None:
         """Everything is written, to the database or at least to the spool. Waits. No stream may be under way."""
         for stream, each in list(self._open.items()):
-            each.account.outcome = each.account.outcome or Outcome.CRASHED
             logger.error("stream %s was open at the gateway's end", stream)
-            self._owed.append(self._settle(each.row, each.account, self._wall()))
+            self._owed.append(msgspec.structs.replace(each.so_far(self._wall()), outcome=Outcome.CRASHED))
         self._open.clear()
         if self._owed:
             self._pay()

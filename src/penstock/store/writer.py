@@ -58,8 +58,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="penstock-ledger", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+        """Begin, unless it has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def wake(self) -> None:
         """There are rows."""
@@ -80,6 +81,7 @@ class Writer:
 
     def close(self, seconds: float) -> None:
         """Write what is left, within ``seconds``; the rest stays in the spool for the next start."""
+        self.start()
         self._stop.set()
         self._hurry.set()
         self._wake.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import FrameTooLarge
 from penstock.events import ErrorReport
+from penstock.metering.tally import Tally
 from penstock.stream.head import header
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Way
@@ -43,6 +44,7 @@ class Attempt:
         self.paused = False
         self.last_token = now
         self.account: AttemptSummary | None = None
+        self.tally = None if way.meter is None else Tally(way.meter)
         # What it reports. That of the current attempt is the stream's.
         self.usage: Usage | None = None
         self.finish: str | None = None

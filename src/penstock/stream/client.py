@@ -167,6 +167,9 @@ class ClientSide:
         self.ended = True
 
     def _move(self, happened: ClientStep) -> None:
+        tally = None if self._winner is None else self._winner.tally
+        if tally is not None and happened is ClientStep.CLOSE and self._account.committed:
+            tally.mark()
         self.state = step(CLIENT, self.state, happened)
 
     # -- its clocks -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.metering.tally import Meter
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
@@ -30,6 +31,10 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """A fresh decoder, for each attempt."""
     ask_usage: bool = True
     """The provider takes the question for usage."""
+    meter: Meter | None = None
+    """How its tokens are counted; None: they are not."""
+    runs_on: bool = False
+    """The provider goes on generating, on the bill, when it is left."""
 
 
 class Asking(Protocol):

@@ -6,6 +6,7 @@ from bisect import bisect_left
 
 import msgspec
 
+from penstock.metering.tally import Tally
 from penstock.outcome import Outcome
 from penstock.usage import Usage
 
@@ -34,6 +35,12 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     """It says nothing of its target: the kept-alive connection that it was sent on was dead already."""
     hedge: bool = False
     lost: bool = False
+    usage: Usage | None = None
+    """What it reported of itself."""
+    tally: Tally | None = None
+    """What it generated, where that is counted."""
+    runs_on: bool = False
+    """Its provider goes on generating, on the bill, when it is left."""
 
 
 class Summary(msgspec.Struct, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, Start, UsageReport
+from penstock.metering.tally import BATCH
 from penstock.outcome import Outcome
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
@@ -93,6 +94,7 @@ class UpstreamSide:
         attempt.asked_usage = ask_usage and way.ask_usage
         attempt.account = AttemptSummary(target=way.name, label=way.label, started=now - self._began, hedge=hedge)
         attempt.account.round = self.round
+        attempt.account.tally, attempt.account.runs_on = attempt.tally, way.runs_on
         self._account.attempts.append(attempt.account)
         if self.attempt is None:
             self._promote(attempt)
@@ -136,6 +138,7 @@ class UpstreamSide:
             attempt.account.outcome = outcome
             attempt.account.reason = reason
             attempt.account.ended = now - self._began
+            attempt.account.usage = attempt.usage
         self._out.append(Close(attempt.number, reuse))
 
     def pause(self) -> None:
@@ -265,7 +268,7 @@ class UpstreamSide:
     # -- what it means --------------------------------------------------------------------------------------------
 
     def _frames(self, attempt: Attempt, frames: list[bytes], now: float) -> None:
-        account, course, decode = self._account, self._course, attempt.decoder.decode
+        account, course, decode, tally = self._account, self._course, attempt.decoder.decode, attempt.tally
         for frame in frames:
             account.frames_in += 1
             handed_on, events = decode(frame)
@@ -279,6 +282,8 @@ class UpstreamSide:
                 # Nearly all frames: one delta in the middle of the answer, on some wires with the usage so far.
                 if len(events) == 2:
                     self._note(attempt, events[1])
+                if tally is not None:
+                    tally.heard.append(events[0])
                 account.token_events += 1
                 account.gap(now - attempt.last_token)
                 attempt.last_token = now
@@ -286,6 +291,8 @@ class UpstreamSide:
             elif not self._frame(attempt, handed_on, events, now):
                 break
         course.flush(now)
+        if tally is not None and len(tally.heard) >= BATCH:
+            tally.fold()
 
     def _frame(self, attempt: Attempt, frame: bytes | None, events: tuple[Event, ...], now: float) -> bool:
         """One frame. False when nothing more of this attempt is to be read by this input."""
@@ -293,6 +300,8 @@ class UpstreamSide:
         for event in events:
             if event.token:
                 token = True
+                if attempt.tally is not None:
+                    attempt.tally.heard.append(event)
                 self._account.token_events += 1
             elif not self._note(attempt, event) and not self._course.settling:
                 if token and type(event) is EndMarker:

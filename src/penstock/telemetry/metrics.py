@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from penstock import money
 from penstock.stream.summary import GAP_BOUNDS, Summary
+from penstock.telemetry.spending import Spending
 
 TTFT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -69,6 +70,7 @@ class Metrics:
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
         self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
         self._durations: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(DURATION_BOUNDS))
+        self.spending = Spending()
         self.longest_pause = 0.0
         """The longest that the event loop was late, in seconds, since the last scrape."""
         self._registry = CollectorRegistry()
@@ -124,6 +126,7 @@ class Metrics:
             family = CounterMetricFamily(name, help_text)
             family.add_metric([], self._totals[key])
             yield family
+        yield from self.spending.collect()
         dropped = CounterMetricFamily("penstock_log_lines_dropped", "Log lines that did not fit into the queue.")
         dropped.add_metric([], self._log_lines_dropped())
         yield dropped

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from penstock.framing.sse import SSEFramer, parse
+from penstock.metering.tally import Tally
 from penstock.outcome import Outcome
 from penstock.stream import inputs
 from penstock.stream.attempt import MAX_ERROR_BODY
@@ -326,10 +327,18 @@ def lanes(transcript: Transcript) -> tuple[Said, Said]:
 
 def comparable(account: Summary, *, cut: bool) -> dict[str, object]:
     """An account, field by field."""
-    fields: dict[str, object] = msgspec.to_builtins(account)
+    fields: dict[str, object] = msgspec.to_builtins(account, enc_hook=_tokens)
     if cut:
         del fields["frames_in"], fields["bytes_in"]
     return fields
+
+
+def _tokens(value: object) -> object:
+    """A tally as what it counted."""
+    if not isinstance(value, Tally):
+        raise NotImplementedError
+    value.finish()
+    return msgspec.to_builtins((value.tokens(), value.delivered))
 
 
 # -- reading what the client got --------------------------------------------------------------------------------------

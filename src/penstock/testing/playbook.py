@@ -16,6 +16,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from penstock.metering.counter import BytePairs, Vocabulary
+from penstock.metering.tally import Meter
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
@@ -46,6 +48,7 @@ from penstock.wire.registry import UPSTREAM_WIRES
 
 __all__ = [
     "ANY",
+    "BYTE_METER",
     "DONE",
     "JSON",
     "SSE",
@@ -83,6 +86,11 @@ __all__ = [
     "usage",
     "waiting",
 ]
+
+
+_BYTES: Vocabulary = BytePairs("bytes", r"\s+|\S+", bytes)
+BYTE_METER = Meter("m", lambda: _BYTES)
+"""Counts a token for each byte of UTF-8, exactly."""
 
 
 class _Any:
@@ -132,6 +140,8 @@ def plan(
     retries: int = 0,
     chance: float = 0.5,
     asking: Asking | None = None,
+    meter: Meter | None = None,
+    runs_on: bool = False,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -160,6 +170,8 @@ def plan(
                 same_wire=True,
                 decoder=decoder,
                 ask_usage=ask_usage,
+                meter=meter,
+                runs_on=runs_on,
             )
             for number in range(targets)
         ),

@@ -90,10 +90,10 @@ def judged(recording: Recording, seed: int = 0) -> Verdict:
     """Play a recording through its wire, whole and at random cuts, and judge what the client got."""
     wire, data = wire_of(recording), recording.read()
     verdict = Verdict(recording, wire)
-    played = [_played(_plan(wire or "openai-chat", recording), pieces) for pieces in _ways(recording, data, seed)]
-    whole = played[0]
+    told = [played(plan_of(wire or "openai-chat", recording), pieces) for pieces in _ways(recording, data, seed)]
+    whole = told[0]
     verdict.outcome = whole.outcome
-    for other in played[1:]:
+    for other in told[1:]:
         if _seen(other) != _seen(whole):
             verdict.problems.append("cut elsewhere, it is another stream")
     if wire is None:
@@ -107,7 +107,8 @@ def judged(recording: Recording, seed: int = 0) -> Verdict:
     return verdict
 
 
-def _plan(wire: str, recording: Recording) -> Plan:
+def plan_of(wire: str, recording: Recording) -> Plan:
+    """The plan of a client that asks for a recording."""
     if wire == "gemini":
         return gemini.plan(gemini.request("" if recording.framing == "json-array" else "alt=sse"))
     return messages.plan(client=READ_BY.get(wire, wire), upstream=wire)
@@ -119,7 +120,8 @@ def _ways(recording: Recording, data: bytes, seed: int) -> Iterator[list[bytes]]
         yield cut(data, places, f"{recording.file} {places} {seed}")
 
 
-def _played(plan: Plan, pieces: Sequence[bytes]) -> Transcript:
+def played(plan: Plan, pieces: Sequence[bytes]) -> Transcript:
+    """A recording in pieces, at one instant."""
     transcript = Transcript(plan)
     transcript.start(0.0)
     for happened in (UpstreamOpened(0), UpstreamHead(0, 200, ())):
