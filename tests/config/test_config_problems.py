@@ -364,8 +364,13 @@ CASES = [
     ),
     (
         "budget without a ledger",
-        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}"),
+        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}") + "\nledger: null",
         "keys: budget_usd needs a ledger, or a restart would forget what was spent; allowed: ledger: {url: sqlite:///",
+    ),
+    (
+        "budget without metering",
+        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}") + "\nmetering: null",
+        "keys: budget_usd needs metering, or what streams under way have cost is not known; allowed: metering: {}",
     ),
     (
         "no models",

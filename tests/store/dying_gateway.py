@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ledger_rows import row
 
+from penstock.metering.row import Row
 from penstock.outcome import Outcome
 from penstock.store.ledger import Ledger
 from penstock.stream.settlement import Terms, settle, so_far
@@ -18,6 +19,11 @@ from penstock.stream.summary import AttemptSummary, Summary
 from penstock.usage import Usage
 
 TERMS = Terms()
+
+
+def known(account: Summary, opened: Row, at: float) -> tuple[Row, bool]:
+    """See `ledger.SoFar`."""
+    return so_far(account, opened, at, TERMS), True
 
 
 def main(url: str, folder: str, last: int) -> None:
@@ -49,7 +55,7 @@ def main(url: str, folder: str, last: int) -> None:
         ]
         for account in accounts:
             opened = row(account.stream, None, ended_at=None, started_at=now)
-            ledger.open(opened, account, partial(so_far, account, opened, terms=TERMS))
+            ledger.open(opened, account, partial(known, account, opened))
             say(f"opened {account.stream}")
             step("opened")
         if flushing:

@@ -14,7 +14,6 @@ import click
 
 from penstock import money
 from penstock.cli.config_file import DEFAULT, load_config_file
-from penstock.config.values import Ledger
 from penstock.errors import PenstockError
 from penstock.metering.row import fields
 from penstock.store.connect import connect

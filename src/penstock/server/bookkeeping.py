@@ -180,13 +180,16 @@ class Account:
         self._recorder.record(summary)
         self._keeper.settle(self, summary)
 
-    def so_far(self, summary: Summary, at: float) -> Row:
-        """Its row as it stands."""
+    def so_far(self, summary: Summary, at: float) -> tuple[Row, bool]:
+        """Its row as it stands; False: more will be known of it soon."""
         if self._sketch is None:
             self._sketch = self._keeper.terms(self._billing, self._request, lambda meter: self._guess)
             if sum(len(bytes(value)) for value in self._request.body.values()) <= SHORT:
                 self._keeper.later(self._estimate)
-        return so_far(summary, self.row, at, self._sketch)
+                return so_far(summary, self.row, at, self._sketch), False
+        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        countable = all(tally.meter.vocabulary() is not None for tally in tallies)
+        return so_far(summary, self.row, at, self._sketch), countable
 
     def _estimate(self) -> None:
         # For nothing but a crash: the prompt is counted at the end, where the provider has not reported it.

@@ -40,8 +40,8 @@ CLOSING = 5.0
 
 A_TIME = 20
 """Checkpoints that are made at a time: about a millisecond."""
-SoFar = Callable[[float], Row]
-"""The row of an open stream as it stands at an instant, Unix seconds."""
+SoFar = Callable[[float], tuple[Row, bool]]
+"""The row of an open stream as it stands at an instant, Unix seconds; False: more will be known of it soon."""
 Answer = TypeVar("Answer")
 
 
@@ -69,8 +69,9 @@ class _Open:
 
     def checkpoint(self, now: float) -> Row:
         """Its row as it stands."""
-        self.at, self.seen = now, self._happened()
-        return self.so_far(now)
+        row, known = self.so_far(now)
+        self.at, self.seen = now, self._happened() if known else -1
+        return row
 
     def _happened(self) -> int:
         return self.account.token_events + len(self.account.attempts)
@@ -204,7 +205,7 @@ class Ledger:
         """Everything is written, to the database or at least to the spool. Waits. No stream may be under way."""
         for stream, each in list(self._open.items()):
             logger.error("stream %s was open at the gateway's end", stream)
-            self._owed.append(msgspec.structs.replace(each.so_far(self._wall()), outcome=Outcome.CRASHED))
+            self._owed.append(msgspec.structs.replace(each.checkpoint(self._wall()), outcome=Outcome.CRASHED))
         self._open.clear()
         if self._owed:
             self._pay()
