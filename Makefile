@@ -3,12 +3,13 @@
 # make check  formatting, lint, types, floors
 # make corpus every recorded stream of the providers through its own wire, counted
 # make outages the pictures of docs/failover.md, from simulated outages
+# make billing tokens counted against tokens reported, by model, into docs/billing.md
 # make bench  the gateway against nginx and against no gateway, into docs/performance.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check corpus outages bench llama-server clean
+.PHONY: run test check corpus outages billing bench llama-server clean
 
 run: $(VENV)/.installed
 	$(BIN)/penstock demo
@@ -29,6 +30,9 @@ corpus: $(VENV)/.installed
 
 outages: $(VENV)/.installed
 	$(BIN)/python -m penstock.testing.outage_pictures docs/failover
+
+billing: $(VENV)/.installed
+	$(BIN)/python -m penstock.testing.counted --write docs/billing.md
 
 bench: $(VENV)/.tested
 	tools/install-test-services

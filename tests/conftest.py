@@ -1,8 +1,14 @@
-"""Hypothesis profiles: quick by default, ``HYPOTHESIS_PROFILE=thorough`` for a long look, ``mutants`` for mutants."""
+"""Hypothesis profiles: quick by default, ``HYPOTHESIS_PROFILE=thorough`` for a long look, ``mutants`` for mutants.
+And the services that tests start when they need them."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from penstock.store.postgres import Postgres
+from penstock.testing.postgres import PostgresServer
 
 # Streams are built from many small draws: how long that takes says nothing about a test.
 SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -20,3 +26,19 @@ settings.register_profile(  # The first failure is enough: nobody reads the smal
     report_multiple_bugs=False,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
+        yield server
+
+
+@pytest.fixture
+def clean(postgres: PostgresServer) -> PostgresServer:
+    """With nothing in its database."""
+    emptying = Postgres(postgres.url)
+    emptying.run("DROP SCHEMA public CASCADE", ())
+    emptying.run("CREATE SCHEMA public", ())
+    emptying.close()
+    return postgres

@@ -12,20 +12,27 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from penstock.config.values import Config
+from penstock.config.values import Ledger as LedgerAt
 from penstock.drive.journal import Journal
 from penstock.drive.loads import Loads
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.errors import PenstockError
+from penstock.ports import Recorder
 from penstock.server.asgi import Application
+from penstock.server.bookkeeping import bookkeeper
 from penstock.server.lane import LaneProtocol
+from penstock.server.limiting import Limiting
+from penstock.store.ledger import Ledger
 from penstock.store.shared import Store
-from penstock.telemetry.log import LineHandler, LogWriter
+from penstock.stream.settlement import Settled
+from penstock.telemetry.log import LineHandler, LogWriter, row_line
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
 from penstock.upstream.pool import Pool
@@ -63,18 +70,38 @@ class Gateway:
             journal_streams=lambda: len(self.journal) if self.journal else 0,
             ejected=lambda: self.targets.out(time.monotonic()),
             providers=lambda: self.targets.loads.providers,
+            ledger=lambda: self.ledger.figures if self.ledger else {},
+            keys=lambda: self.limiting.figures,
+        )
+        recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
+        self.ledger = _ledger(config.ledger)
+        self.bookkeeper = bookkeeper(config, self._book)
+        prices = self.bookkeeper.prices if self.bookkeeper is not None else None
+        self.limiting = Limiting(
+            config.keys, self.ledger, recorder, clock=time.monotonic, wall=time.time, prices=prices
         )
         self.application = Application(
             config,
             streams=self.streams,
             targets=self.targets,
             metrics=self.metrics,
-            recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
+            recorder=self.limiting,
+            limiting=self.limiting,
+            ledger=self.ledger,
             clock=time.monotonic,
             make_pool=self._make_pool,
             journal=self.journal,
             store=self.store,
+            bookkeeper=self.bookkeeper,
         )
+
+    def _book(self, settled: Settled) -> None:
+        self.metrics.spending.book(settled)
+        self.limiting.settled(settled.row)
+        if self.ledger is not None:
+            self.ledger.settle(settled.row)
+        else:
+            self.writer.write(row_line(settled.row, self.config.telemetry.log))
 
     def _make_pool(self) -> Pool:
         idle = max((provider.max_idle for provider in self.config.providers), default=64)
@@ -110,6 +137,12 @@ def _store(config: Config) -> Store | None:
     except ModuleNotFoundError as error:
         raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
     return RedisJournal(kept.url, gateway=secrets.token_hex(8), ttl=kept.ttl, per_stream=kept.per_stream)
+
+
+def _ledger(kept: LedgerAt | None) -> Ledger | None:
+    if kept is None:
+        return None
+    return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
 
 
 def application(config: Config) -> Application:

@@ -12,15 +12,25 @@ class PenstockError(Exception):
 class BadRequest(PenstockError):
     """The client's request cannot be served as it stands.
 
-    ``param`` names the offending field of the request body (JSON path without ``$.``), ``code`` is a stable word.
+    ``param`` names the offending field of the request body (JSON path without ``$.``), ``code`` is a stable word;
+    ``headers`` are further ones of the answer.
     """
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str = "invalid_request",
+        param: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ):
         super().__init__(message)
         self.message = message
         self.status = status
         self.code = code
         self.param = param
+        self.headers = headers
 
 
 class FrameTooLarge(PenstockError):

@@ -32,7 +32,9 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "penstock", "serve", "-c", str(self._file), "--port", "0"]
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment())
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=clean_environment(), cwd=self._file.parent
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         started = self._find(lambda line: re.search(r"listens on (http://\S+)", line), 20)

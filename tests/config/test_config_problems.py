@@ -12,6 +12,8 @@ KEY = "0123456789abcdef"
 D = "a duration such as 500ms, 15s, 10m"
 URL = "an address such as https://api.openai.com/v1"
 H = "a duration such as 800ms, a quantile from p50 to p99.9, or null"
+BUDGET = "US dollars a month such as 50 or 12.50, or {day: 5, month: 50}"
+LEDGER = "sqlite:///penstock.db, or postgresql://user:password@host/name"
 LATER = "not available in this version"
 
 
@@ -402,6 +404,11 @@ CASES = [
         route("delivery: {mode: word}"),
         'delivery.mode: found "word"; allowed: passthrough or sentence or paragraph or full',
     ),
+    (
+        "continue with guards",
+        route("mid_stream: continue\n    guards: {repetition: 4}"),
+        "routes.gpt-4o.mid_stream: an answer that goes through stages, guards or a delivery mode cannot be continued",
+    ),
     ("repetition", route("guards: {repetition: 1}"), 'guards.repetition: found "1"; allowed: a whole number from 3'),
     ("guard", route("guards: {max_chars: 1}"), 'guards.max_chars: unknown key; did you mean "max_characters"?'),
     ("stage", route("stages: [{redcat: {}}]"), "stages[0].redcat: no stage is named"),
@@ -433,8 +440,10 @@ CASES = [
         ':1: providers.p.prefill: found "message"; allowed: auto or none',
     ),
     ("otlp", P + R + "telemetry: {otlp: 'http://u:p@h'}", f":3: telemetry.otlp: {LATER}; found ***; allowed: null"),
-    ("ledger", P + R + "ledger: {}", ":3: ledger.url: missing; allowed: an address such as sqlite:///penstock.db"),
-    ("ledger url", P + R + "ledger: {url: x}", ":3: ledger.url: found ***; allowed: an address such as"),
+    ("ledger url", P + R + "ledger: {url: x}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger file", P + R + "ledger: {url: 'sqlite:///'}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger name", P + R + "ledger: {url: 'postgresql://h'}", f":3: ledger.url: found ***; allowed: {LEDGER}"),
+    ("ledger spool", P + R + "ledger: {spool: []}", ":3: ledger.spool: found a list; allowed: the path of a folder"),
     ("journal ttl", P + R + "journal: {url: 'memory://', ttl: x}", f':3: journal.ttl: found "x"; allowed: {D}'),
     # keys
     (
@@ -450,13 +459,33 @@ CASES = [
     ("empty key", keys("{name: a, key: ''}"), ":4: keys[0].key: found ***; allowed: the credential itself"),
     (
         "limit",
-        keys(f"{{name: a, key: {KEY}, max_streams: 20}}"),
-        f'max_streams: {LATER}; found "20"; allowed: leave it out',
+        keys(f"{{name: a, key: {KEY}, max_streams: 0}}"),
+        'max_streams: found "0"; allowed: a whole number from 1 to 1000000000',
     ),
     (
         "budget",
-        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}"),
-        f'budget_usd: {LATER}; found "5"; allowed: leave it out',
+        keys(f"{{name: a, key: {KEY}, budget_usd: much}}"),
+        f'keys[0].budget_usd: found "much"; allowed: {BUDGET}',
+    ),
+    (
+        "budget period",
+        keys(f"{{name: a, key: {KEY}, budget_usd: {{week: 5}}}}"),
+        "keys[0].budget_usd.week: unknown key; allowed: day, month",
+    ),
+    (
+        "free budget",
+        keys(f"{{name: a, key: {KEY}, budget_usd: {{day: 0}}}}"),
+        f'keys[0].budget_usd.day: found "0"; allowed: {BUDGET}',
+    ),
+    (
+        "budget without a ledger",
+        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}") + "\nledger: null",
+        "keys: budget_usd needs a ledger, or a restart would forget what was spent; allowed: ledger: {url: sqlite:///",
+    ),
+    (
+        "budget without metering",
+        keys(f"{{name: a, key: {KEY}, budget_usd: 5}}") + "\nmetering: null",
+        "keys: budget_usd needs metering, or what streams under way have cost is not known; allowed: metering: {}",
     ),
     (
         "no models",

@@ -15,7 +15,7 @@ from penstock.config.policies import DEADLINES, DELIVERY
 from penstock.config.policies import KEYS as POLICY
 from penstock.config.providers import KEYS as PROVIDER
 from penstock.config.units import format_duration, format_size, parse_duration, parse_size
-from penstock.config.values import Key, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import Key, Ledger, Provider, Route, Server, Target, Telemetry
 from penstock.config.variables import escape, expand, hide
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
@@ -239,11 +239,8 @@ def configs(draw: st.DrawFn) -> Config:
     )
     chosen = draw(st.lists(routes, min_size=1, max_size=3, unique_by=lambda route: route.name))
     models = st.lists(st.sampled_from([route.name for route in chosen]), unique=True, max_size=2).map(tuple)
-    keys = draw(
-        st.lists(
-            st.builds(Key, name=line | words, key=visible, models=models), max_size=3, unique_by=lambda key: key.name
-        )
-    )
+    key = st.builds(Key, name=line | words, key=visible, models=models, admin=st.booleans())
+    keys = draw(st.lists(key, max_size=3, unique_by=lambda key: key.name))
     server = st.builds(
         Server,
         host=st.sampled_from(["::1", "localhost"] + ["0.0.0.0"] * bool(keys)),
@@ -256,6 +253,7 @@ def configs(draw: st.DrawFn) -> Config:
         providers=(provider,),
         routes=tuple(chosen),
         keys=tuple(keys),
+        ledger=draw(st.none() | st.builds(Ledger, spool=line, spool_size=st.just(2**20), abandoned=st.just(90.0))),
         telemetry=Telemetry(prometheus=draw(st.booleans()), log=draw(st.sampled_from(["json", "console"]))),
     )
 
@@ -305,6 +303,7 @@ SECRET_PLACES = st.sampled_from(
         "keys: [{name: a, key: &%s x, models: &%s y}]",
         "keys: [{name: a, key: !%s x}]",
         "ledger: {url: %s}",
+        "ledger: {url: 'postgresql://me:%s@h'}",
         "journal: {url: [%s]}",
         "telemetry: {otlp: %s}",
     ]

@@ -8,11 +8,12 @@ import pytest
 from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
-from penstock.config.values import Journal, Key, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import Journal, Key, Ledger, Metering, Provider, Route, Server, Target, Telemetry
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.leaving import Drain
+from penstock.policy.limits import Budget, Limits
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
 
@@ -30,7 +31,9 @@ def test_defaults():
         server=Server(host="127.0.0.1", port=8080, drain=30.0, max_body=32 * 1024**2),
         providers=(Provider(name="openai", wire="openai-chat", base_url="https://api.openai.com/v1"),),
         routes=(Route(name="gpt-4o", targets=(Target("openai", "gpt-4o"),)),),
+        ledger=Ledger(url="sqlite:///penstock.db", spool="penstock.db-spool"),
         telemetry=Telemetry(prometheus=True, log="json"),
+        metering=Metering(drift=0.1),
     )
 
 
@@ -77,7 +80,57 @@ telemetry: {prometheus: true, otlp: null, log: console}
     assert route.tags == (("policy", "eu-1"),)
     assert config.keys == (Key(name="team-a", key="0123456789abcdef", models=("gpt-4o",)),)
     assert config.telemetry == Telemetry(prometheus=True, log="console")
-    assert config.warnings == ("ledger: this version keeps no ledger; rows are only logged",)
+    assert config.ledger == Ledger(url="sqlite:///penstock.db", spool="penstock.db-spool")
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("null", None),
+        ("{}", Ledger()),
+        ("{url: 'sqlite:////var/lib/p/l.db'}", Ledger(url="sqlite:////var/lib/p/l.db", spool="/var/lib/p/l.db-spool")),
+        ("{url: 'postgresql://u:p@h/d'}", Ledger(url="postgresql://u:p@h/d", spool="penstock-spool")),
+        (
+            "{spool: /s, spool_size: 2MiB, abandoned: 5m}",
+            Ledger(spool="/s", spool_size=2 * 1024 * 1024, abandoned=300.0),
+        ),
+    ],
+)
+def test_the_ledger(written, kept):
+    assert load(P + R + f"ledger: {written}", {}).ledger == kept
+
+
+@pytest.mark.parametrize("password", ["secret", "se@cr:et", "se/cret"])
+def test_a_ledger_is_shown_without_its_password(password):
+    config = load(P + R + f"ledger: {{url: 'postgresql://me:{password}@h/d'}}", {})
+    assert config.ledger.url == f"postgresql://me:{password}@h/d"
+    assert "url: postgresql://me:***@h/d\n" in show(config)
+    named = load(P + R + f"ledger: {{url: 'postgresql://h/d?user=me&password={password}'}}", {})
+    assert "url: postgresql://h/d?user=me&password=***\n" in show(named)
+
+
+def test_a_key_may_be_that_of_an_admin():
+    (key,) = load(P + R + "keys: [{name: a, key: 0123456789abcdef, admin: true}]", {}).keys
+    assert key.admin
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"),
+    [
+        ("max_streams: 20, budget_usd: null", Limits(max_streams=20)),
+        (
+            "requests_per_minute: 60, tokens_per_minute: 100000",
+            Limits(requests_per_minute=60, tokens_per_minute=100000),
+        ),
+        ("budget_usd: 12.50", Limits(budgets=(Budget("month", 12_500_000_000),))),
+        ("budget_usd: {month: 50, day: 0.5}", Limits(budgets=(Budget("day", 5 * 10**8), Budget("month", 50 * 10**9)))),
+    ],
+)
+def test_the_limits_of_a_key(written, limits):
+    config = load(P + R + f"keys: [{{name: a, key: 0123456789abcdef, {written}}}]\nledger: {{}}", {})
+    assert config.keys[0].limits == limits
+    assert load(show(config), {}).keys[0].limits == limits
 
 
 def test_every_policy_key():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from redaction_mutants import REDACTION
 
 LAWS = "laws/test_laws.py"
+METERING = "laws/test_laws_metering.py"
 
 
 class Mutant(NamedTuple):
@@ -446,6 +447,63 @@ MUTANTS = [
         'data = data.replace(secret, b"***")',
         "pass",
         "stream/test_head.py",
+    ),
+    # 7, for tokens.
+    Mutant(
+        "the usual frame is not counted",
+        "7",
+        UPSTREAM,
+        "                    tally.heard.append(events[0])\n",
+        "                    pass\n",
+        METERING,
+    ),
+    Mutant(
+        "the unusual frame is not counted",
+        "7",
+        UPSTREAM,
+        "                    attempt.tally.heard.append(event)\n",
+        "                    pass\n",
+        METERING,
+    ),
+    Mutant(
+        "what comes after the client's end was delivered",
+        "7",
+        CLIENT,
+        "            tally.mark()\n",
+        "            self._account.reason = self._account.reason\n",
+        METERING,
+    ),
+    Mutant(
+        "a folded answer that never was is delivered",
+        "7",
+        CLIENT,
+        "happened is ClientStep.CLOSE and self._account.committed:",
+        "happened is ClientStep.CLOSE:",
+        "stream/test_plays_metering.py",
+    ),
+    Mutant(
+        "all of a stream is delivered, whoever left",
+        "7",
+        "metering/tally.py",
+        "                self.delivered = self.tokens()\n",
+        "                self.delivered = Tokens(output=10**6)\n",
+        METERING,
+    ),
+    Mutant(
+        "the rest of the text is forgotten with each batch",
+        "count",
+        "metering/counter.py",
+        "        self._parts = [rest]\n",
+        "        self._parts = []\n",
+        "metering/test_tally.py",
+    ),
+    Mutant(
+        "one open piece is enough",
+        "count",
+        "metering/counter.py",
+        "            rest = pieces[-2] + pieces[-1]\n            del pieces[-2:]\n",
+        "            rest = pieces[-1]\n            del pieces[-1:]\n",
+        "metering/test_counter.py",
     ),
     # 4 and 8, with stages.
     Mutant(

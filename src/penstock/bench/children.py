@@ -205,6 +205,7 @@ def _gateway(provider: int, port: int) -> bytes:
         "server": {"port": port},
         "providers": providers,
         "routes": {**routes, "*": {"targets": ["openai-chat/*"]}},
+        "ledger": None,
         "telemetry": {"log": "json"},
     }
     return msgspec.json.format(msgspec.json.encode(settings)) + b"\n"

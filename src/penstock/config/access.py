@@ -7,12 +7,15 @@ from ipaddress import ip_address
 import msgspec
 
 from penstock.config.credentials import credential
+from penstock.config.limits import KEYS as LIMITS
+from penstock.config.limits import read_limits
+from penstock.config.metering import read_billing
 from penstock.config.problems import ConfigError, Problem, did_you_mean, quoted
-from penstock.config.reading import MASK, NOT_YET, Field, Report
+from penstock.config.reading import MASK, Field, Report
 from penstock.config.values import Config, Key
+from penstock.metering.charge import Billing
 
-KEYS = ("name", "key", "models", "admin", "max_streams", "tokens_per_minute", "requests_per_minute", "budget_usd")
-LIMITS = KEYS[4:]
+KEYS = ("name", "key", "models", "admin", *LIMITS, "billing")
 _KEYS = "a list such as [{name: team-a, key: ${TEAM_A_KEY}}]"
 _KEY = "the key's text, without spaces or line breaks"
 _SHORT = 16
@@ -39,9 +42,6 @@ def read_keys(field: Field, routes: frozenset[str]) -> tuple[Key, ...]:
 
 def _key(field: Field, routes: frozenset[str]) -> Key | None:
     section = field.section(KEYS)
-    for limit_name in LIMITS:
-        if (limit := section.get(limit_name)) is not None and not limit.null:
-            limit.fail(NOT_YET, allowed="leave it out")
     name_field = section.require("name", "a name for logs and accounts")
     name = name_field.text() if name_field else None
     if name_field and name is not None and not name.strip():
@@ -51,14 +51,16 @@ def _key(field: Field, routes: frozenset[str]) -> Key | None:
         key_field.fail(allowed=_KEY)
     key = credential(key_field)
     models = _models(section.get("models"), routes)
-    admin = section.flag("admin", False)
+    limits = read_limits(section)
+    billing = None if section.get("billing") is None else read_billing(section, Billing())
     if name is None or key is None or key_field is None:
         return None
     if len(key) < _SHORT and key != MASK:
         field.report.warn(
             key_field.key, f"the key of {quoted(name)} is shorter than {_SHORT} characters: easy to guess"
         )
-    return Key(name=name, key=key, models=models, admin=admin)
+    admin = section.flag("admin", False)
+    return Key(name=name, key=key, models=models, admin=admin, limits=limits, billing=billing)
 
 
 def _models(field: Field | None, routes: frozenset[str]) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.document import parse
 from penstock.config.journal import read_journal
+from penstock.config.ledger import read_ledger
+from penstock.config.metering import read_metering
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
 from penstock.config.problems import ConfigError
@@ -15,12 +17,14 @@ from penstock.config.providers import read_providers
 from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Provider, Route, Server, Telemetry
+from penstock.policy.guards import Guards
 
-TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal")
+TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "metering", "prices", "ledger", "journal")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
 )
+_KEPT = "ledger: {url: sqlite:///penstock.db}, or no budget_usd"
 _HOST = "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
 
 
@@ -57,6 +61,7 @@ def _read(root: Field) -> Config:
     keys = read_keys(keys_field, route_names) if keys_field else ()
     if keys_field is None or keys_field.null or keys_field.node == document.Sequence(keys_field.node.line, ()):
         check_open(server.host, _line_of_host(top), report)
+    ledger = read_ledger(top.get("ledger"))
     telemetry = _telemetry(top)
     journal = read_journal(top.get("journal"))
     if journal is None:
@@ -64,15 +69,25 @@ def _read(root: Field) -> Config:
             if route.delivery.on_disconnect == "detach":
                 key = f"routes.{route.name}.delivery.on_disconnect"
                 report.problem(key, root.line, message="detach needs a journal", allowed="journal: {url: memory://}")
-    _warn_of_stores(top)
-    _warn_of_endings(routes, providers, report)
+    _check_endings(routes, providers, report, root.line)
+    metering, prices = read_metering(top)
+    if keys_field is not None and any(key.limits.budgets for key in keys):
+        if ledger is None:
+            without = "budget_usd needs a ledger, or a restart would forget what was spent"
+            keys_field.fail(without, found="", allowed=_KEPT)
+        if metering is None:
+            without = "budget_usd needs metering, or what streams under way have cost is not known"
+            keys_field.fail(without, found="", allowed="metering: {}, or no budget_usd")
     return Config(
         server=server,
         providers=providers,
         routes=routes,
         keys=keys,
+        ledger=ledger,
         telemetry=telemetry,
         journal=journal,
+        metering=metering,
+        prices=prices,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
 
@@ -129,8 +144,9 @@ def _telemetry(top: Section) -> Telemetry:
     )
 
 
-def _warn_of_endings(routes: Iterable[Route], providers: Iterable[Provider], report: Report) -> None:
-    """Of routes whose answers are to go on, and nobody is known who could."""
+def _check_endings(routes: Iterable[Route], providers: Iterable[Provider], report: Report, line: int) -> None:
+    """Of routes whose answers are to go on: nobody may be known who could, and text that is changed cannot be taken
+    up."""
     by_name = {provider.name: provider for provider in providers}
     for route in routes:
         targets = [(by_name.get(target.provider), target.model) for target in route.targets]
@@ -138,17 +154,7 @@ def _warn_of_endings(routes: Iterable[Route], providers: Iterable[Provider], rep
         if route.mid_stream == "continue" and nobody:
             why = "no target is known to write on from a beginning (providers.….prefill)"
             report.warn(f"routes.{route.name}", f"mid_stream: continue asks nobody: {why}")
-
-
-def _warn_of_stores(top: Section) -> None:
-    """``ledger`` is read, so that one file serves versions with and without it."""
-    if (field := top.get("ledger")) is not None and not field.null:
-        _url(field.section(("url",)))
-        top.report.warn("ledger", "this version keeps no ledger; rows are only logged")
-
-
-def _url(section: Section) -> None:
-    allowed = "an address such as sqlite:///penstock.db or memory://"
-    field = section.require("url", allowed, secret=True)
-    if field is not None and (text := field.text(allowed)) is not None and "://" not in text:
-        field.fail(allowed=allowed)
+        changed = route.stages or route.guards != Guards() or route.delivery.mode != "passthrough"
+        if route.mid_stream == "continue" and changed:
+            why = "an answer that goes through stages, guards or a delivery mode cannot be continued"
+            report.problem(f"routes.{route.name}.mid_stream", line, message=why, allowed="mid_stream: fail")

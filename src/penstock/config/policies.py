@@ -10,10 +10,12 @@ import msgspec
 from penstock.config.document import Mapping, Scalar
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
+from penstock.config.metering import read_billing
 from penstock.config.reading import Section
 from penstock.config.stage_list import read_stages
 from penstock.config.units import parse_duration
 from penstock.config.variables import expand
+from penstock.metering.charge import Billing
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, Segment, SlowClient
@@ -26,7 +28,7 @@ from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = (
     "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance",
-    "guards",
+    "guards", "billing",
 )  # fmt: skip
 DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
@@ -52,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True):
     mid_stream: Literal["fail", "continue"] = "fail"
     guards: Guards = Guards()
     stages: tuple[RedactPolicy, ...] = ()
+    billing: Billing = Billing()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -68,6 +71,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         mid_stream=section.choice("mid_stream", base.mid_stream, ("fail", "continue")),
         guards=read_guards(section.section("guards", GUARDS), base.guards),
         stages=read_stages(section, base.stages),
+        billing=read_billing(section, base.billing),
     )
 
 

@@ -51,4 +51,5 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         mid_stream=policy.mid_stream,
         guards=policy.guards,
         stages=policy.stages,
+        billing=policy.billing,
     )

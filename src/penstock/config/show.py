@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import yaml
 
+from penstock.config import limits
+from penstock.config.ledger import masked
+from penstock.config.metering import show_price
 from penstock.config.reading import MASK
 from penstock.config.stage_list import show_stages
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Journal, Key, Provider, Route, Target
+from penstock.config.values import Config, Journal, Key, Ledger, Provider, Route, Target
 from penstock.config.variables import escape
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.hedge import HedgeAfter
@@ -31,8 +35,12 @@ def show(config: Config) -> str:
     }
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
+    tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
     tree["journal"] = _journal(config.journal)
+    tree["metering"] = None if config.metering is None else {"drift": f"{config.metering.drift * 100:g}%"}
+    if config.prices:
+        tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
@@ -110,6 +118,7 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["health"] = route.health
     shown["retries"] = route.retries
+    shown["billing"] = msgspec.to_builtins(route.billing)
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
@@ -145,7 +154,19 @@ def _key(key: Key) -> dict[str, Any]:
         shown["models"] = [escape(model) for model in key.models]
     if key.admin:
         shown["admin"] = True
+    shown |= limits.shown(key.limits)
+    if key.billing is not None:
+        shown["billing"] = msgspec.to_builtins(key.billing)
     return shown
+
+
+def _ledger(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "url": escape(masked(ledger.url)),
+        "spool": escape(ledger.spool),
+        "spool_size": format_size(ledger.spool_size),
+        "abandoned": format_duration(ledger.abandoned),
+    }
 
 
 def _hedge(after: HedgeAfter | None) -> str | None:

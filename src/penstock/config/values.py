@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from penstock.metering.charge import Billing
+from penstock.metering.prices import Price
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.limits import Limits
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.wire.prefill import Prefill, prefill_of
 
@@ -100,6 +103,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     guards: Guards = Guards()
     stages: tuple[RedactPolicy, ...] = ()
     """What the text of its answers goes through, in order."""
+    billing: Billing = Billing()
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,13 +118,34 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's key. ``models`` names routes; empty = all."""
+    """A client's key. ``models`` names routes; empty = all. An ``admin`` sees what is everybody's."""
 
     name: str
     key: str
     models: tuple[str, ...] = ()
     admin: bool = False
     """Sees and stops the streams of every key."""
+    limits: Limits = Limits()
+    billing: Billing | None = None
+    """In place of that of the route."""
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Where rows are kept: ``sqlite:///file`` or ``postgresql://…``."""
+
+    url: str = "sqlite:///penstock.db"
+    spool: str = "penstock.db-spool"
+    """The folder of the rows that are not in the database yet."""
+    spool_size: int = 64 * 1024 * 1024
+    """Bytes at which no stream is accepted any more."""
+    abandoned: float = 900.0
+    """Seconds without a sign of life after which a gateway elsewhere counts as dead."""
+
+
+class Metering(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens are counted. ``drift``: how far a count may be from the report without a warning; 0.1 is a tenth."""
+
+    drift: float = 0.1
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +162,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...] = ()
     routes: tuple[Route, ...] = ()
     keys: tuple[Key, ...] = ()
+    ledger: Ledger | None = None
+    """None: rows are only logged."""
     telemetry: Telemetry = Telemetry()
     journal: Journal | None = Journal()
     """None: streams cannot be resumed."""
+    metering: Metering | None = None
+    """None: nothing is counted."""
+    prices: tuple[Price, ...] = ()
+    """Before those that are shipped."""
     warnings: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,14 +26,19 @@ from penstock.ports import Recorder
 from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.bookkeeping import Account, Bookkeeper
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
+from penstock.server.limiting import Limiting
 from penstock.server.listening import Silences
 from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
 from penstock.server.streams_api import StreamsApi
+from penstock.server.usage import usage_page
+from penstock.store.ledger import Ledger, LedgerUnavailable
 from penstock.store.shared import Store
 from penstock.stream.machine import Stream
+from penstock.stream.summary import Summary
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
 from penstock.wire import json
@@ -67,11 +73,17 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        limiting: Limiting,
+        ledger: Ledger | None = None,
+        bookkeeper: Bookkeeper | None = None,
         journal: Journal | None = None,
         store: Store | None = None,
     ):
         self._config = config
-        self._router = Router(config, targets)
+        self._ledger = ledger
+        self._limiting = limiting
+        self._bookkeeper = bookkeeper
+        self._router = Router(config, targets, meter=bookkeeper.meter if bookkeeper is not None else None)
         self._keyring = Keyring(config.keys)
         self._streams = streams
         self._resuming = Resuming(journal, store)
@@ -90,6 +102,8 @@ class Application:
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
         }
+        if ledger is not None:
+            self._paths["/v1/usage"] = {"GET": self._usage}
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
 
@@ -110,6 +124,8 @@ class Application:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
             self._start_store()
+            if self._ledger is not None:
+                self._ledger.start()
             self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 
@@ -125,6 +141,11 @@ class Application:
         await self._router.close()
         if self._pool is not None:
             await self._pool.close()
+        if self._bookkeeper is not None:
+            await self._bookkeeper.close()
+        if self._ledger is not None:
+            self._ledger.halt()
+            await asyncio.to_thread(self._ledger.close)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
@@ -144,7 +165,7 @@ class Application:
             await handler(scope, receive, send)
         except BadRequest as error:
             self._metrics.refused(error.code)
-            extra = [(b"retry-after", b"1")] if error.status == 503 else []
+            extra = [(b"retry-after", b"1")] if error.status == 503 else list(error.headers)
             if error.status == 405 and methods:
                 extra.append((b"allow", ", ".join(methods).encode()))
             extra.append((b"x-penstock-stream", stream.encode()))
@@ -172,6 +193,7 @@ class Application:
             return
         request = wire.read(path, query, body)
         request = msgspec.structs.replace(request, accepted=int(time.time()))
+        await self._limiting.ready(key)
         route = self._router.route(request.model, key)
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], headers, self._running_pool(), self._clock()
@@ -181,18 +203,24 @@ class Application:
         if taken is not None:
             await self._read(taken, scope, receive, send)
             return
-        plan = self._silences.planned(self._hedging.planned(plan))
+        if self._bookkeeper is not None and key is not None and key.limits.budgets:
+            await self._bookkeeper.ready(plan)
+        plan = self._silences.planned(self._hedging.planned(self._limiting.admitted(key, plan)))
         assert self._loop is not None
-        buffer = route.delivery.slow_client.buffer
-        open_lane = lane_of(scope, send)
-        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         owner = None if key is None else key.name
         log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._over, watch, log)
+        recorder: Recorder = self._hedging
+        if self._bookkeeper is not None:
+            recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
+            self._written_down(recorder, machine.account)
+        buffer = route.delivery.slow_client.buffer
+        open_lane = lane_of(scope, send)
+        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
         driver.start()
@@ -202,6 +230,16 @@ class Application:
             # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
             while (await receive())["type"] != "http.disconnect":
                 pass
+
+    def _written_down(self, account: Account, summary: Summary) -> None:
+        """The stream's row is opened. Raises BadRequest (503): none is served that could not be billed."""
+        if self._ledger is None:
+            return
+        try:
+            self._ledger.open(account.row, summary, partial(account.so_far, summary))
+        except LedgerUnavailable as error:
+            self._limiting.released(summary.stream)
+            raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
 
     def _over(self, driver: Driver) -> None:
         self._streams.remove(driver)
@@ -270,6 +308,10 @@ class Application:
             self._loop = asyncio.get_running_loop()
             self._start_store()
             self._pool = self._make_pool()
+            if self._bookkeeper is not None:
+                self._bookkeeper.start()
+            if self._ledger is not None:
+                self._ledger.keep(self._loop)
         return self._pool
 
     # -- the rest -------------------------------------------------------------------------------------------------
@@ -291,6 +333,13 @@ class Application:
             await answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
         else:
             await answer(send, 200, b'{"status":"ready"}')
+
+    async def _usage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._ledger is not None
+        assert self._bookkeeper is not None
+        key = self._keyring.who(scope["headers"])
+        await self._bookkeeper.caught_up()
+        await answer(send, 200, await usage_page(self._ledger, key, scope))
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")

@@ -11,6 +11,7 @@ import msgspec
 from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
+from penstock.metering.tally import Meter
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.leaving import Drains
 from penstock.ports import Exchange, Listener
@@ -26,7 +27,7 @@ from penstock.upstream.pool import Pool
 from penstock.wire.base import ClientSession, ClientWire, Decoder, UpstreamWire, View, adopted, clients_of
 from penstock.wire.continued import Beginning, Prefix, Remembered, rest_of
 from penstock.wire.conversation import Conversation
-from penstock.wire.dialects import dialect_of
+from penstock.wire.dialects import dialect_of, runs_on
 from penstock.wire.leaving import stops_when_left
 from penstock.wire.naming import Renamed
 from penstock.wire.openai_responses_client import ResponsesClient
@@ -73,8 +74,15 @@ class RequestDialer:
 class Router:
     """The routes and providers of a configuration."""
 
-    def __init__(self, config: Config, known: Targets, chance: Callable[[], float] = random.random):
+    def __init__(
+        self,
+        config: Config,
+        known: Targets,
+        chance: Callable[[], float] = random.random,
+        meter: Callable[[str], Meter | None] | None = None,
+    ):
         self._balancer = Balancer(known, chance)
+        self._meter = meter
         self._routes = {route.name: route for route in config.routes}
         self._drains = {route.name: Drains(route.delivery.drain.streams) for route in config.routes}
         self._staging = {route.name: Staging(route) for route in config.routes}
@@ -203,6 +211,8 @@ class Router:
             ask_usage=dialect_of(upstream.host).takes_stream_options,
             goes_on=goes_on,
             continues=reading.continues and prefill != "none",
+            meter=None if self._meter is None else self._meter(model),
+            runs_on=runs_on(upstream.wire.name, upstream.host),
         )
         return _Target(target, upstream, model, way, body, prefill)
 

@@ -1,1 +1,1 @@
-"""Stores behind the gateway: what outlives a process. The live path never waits for one."""
+"""What outlives a process: the journal's frames and the ledger's rows. The live path never waits for a store."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import FrameTooLarge
 from penstock.events import ErrorReport
+from penstock.metering.tally import Tally
 from penstock.policy.rate import Probe
 from penstock.policy.silence import Limit
 from penstock.stream.head import header
@@ -55,6 +56,7 @@ class Attempt:
         self.silence: Limit | None = None
         """How long it may be silent, where that is learnt, by what it says."""
         self.account: AttemptSummary | None = None
+        self.tally = None if way.meter is None else Tally(way.meter)
         # What it reports. That of the current attempt is the stream's.
         self.usage: Usage | None = None
         self.finish: str | None = None

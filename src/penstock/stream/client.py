@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from penstock.metering.tally import Tally
 from penstock.outcome import Outcome
 from penstock.stream import head
 from penstock.stream.attempt import Attempt
@@ -13,6 +14,7 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan
 from penstock.stream.states import CLIENT, Client, ClientStep, step
 from penstock.stream.summary import Summary
+from penstock.wire.shortened import shortened
 
 JSON = (b"content-type", b"application/json")
 Timer = tuple[float, Callable[[float], None]]
@@ -22,7 +24,7 @@ class ClientSide:
     """Turns frames into commands for one client, streamed or folded. ``out`` is the machine's list of commands."""
 
     passes = True
-    """Frames may go past this side, see `direct`."""
+    """Frames may go past sides of this kind, see `direct`."""
 
     def __init__(self, plan: Plan, account: Summary, out: list[Command], now: float):
         self._plan = plan
@@ -32,6 +34,7 @@ class ClientSide:
         self._frames: list[bytes] = []
         self._fold = None if plan.request.stream else plan.client.fold()
         self._winner: Attempt | None = None
+        self._marked: Tally | None = None
         self.last_write = now
         self.now = now
         """When what is under way happened."""
@@ -45,6 +48,7 @@ class ClientSide:
         """A token event went out: the stream is committed."""
         self.ended = False
         """End was said."""
+        self._passes = self.passes and plan.allowance is None
         self.direct = False
         """The head is out, and frames go to the client as they are."""
 
@@ -85,6 +89,13 @@ class ClientSide:
     def release(self) -> None:
         """Let go of the machine. Nothing else may be called after it."""
 
+    def mark(self) -> None:
+        """What was generated up to here is what the client has of this attempt."""
+        tally = None if self._winner is None else self._winner.tally
+        if tally is not None and tally is not self._marked:
+            self._marked = tally
+            tally.mark()
+
     def start_over(self) -> None:
         """Another attempt begins from nothing: only possible while nothing was released."""
         if self._fold is not None:
@@ -102,11 +113,13 @@ class ClientSide:
         else:
             self._end(now)
 
-    def stop(self, frames: bytes, name: str, model: str, now: float) -> None:
-        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them."""
+    def stop(self, frames: bytes, name: str, model: str, now: float, *, short: bool = False) -> None:
+        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them. ``short``:
+        it was not, but may not be longer."""
         if self.state is Client.WAITING and self._fold is None:
             self._head(None)
-        self.put(frames or self._plan.client.stop_frames(name, model, self._account.usage))
+        last = frames or self._plan.client.stop_frames(name, model, self._account.usage)
+        self.put(shortened(self._plan.client_wire, last) if short else last)
         self.end(now)
 
     def fail(self, failure: Failure, now: float) -> None:
@@ -123,7 +136,7 @@ class ClientSide:
             body = failure.body or client.error_body(failure.fault)
             if failure.outcome is Outcome.SHUTDOWN:
                 fields += ((b"retry-after", b"1"),)
-            provider = head.passed_on(failure.headers, self._plan.secrets)
+            provider = self._passed_on(failure.headers)
             self._answer(failure.fault.status or 502, fields + provider, self._clean(body), now)
         else:
             frame = self._clean(client.error_frame(failure.fault))
@@ -133,17 +146,21 @@ class ClientSide:
             return
         self._end(now)
 
+    def _passed_on(self, headers: Headers) -> Headers:
+        passed, own = head.passed_on(headers, self._plan.secrets), {name for name, _ in self._plan.told}
+        return tuple(field for field in passed if field[0] not in own) if own else passed
+
     def _clean(self, data: bytes) -> bytes:
         return head.scrubbed(data, self._plan.secrets)
 
     def _head(self, winner: Attempt | None) -> None:
         plan = self._plan
-        fields = head.event_stream(plan.client.content_type)
+        fields = head.event_stream(plan.client.content_type) + plan.told
         fields += head.own(
             plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts) if winner else 0
         )
         if winner is not None:
-            fields += head.passed_on(winner.headers, plan.secrets)
+            fields += self._passed_on(winner.headers)
         self._move(ClientStep.HEAD)
         self._account.client_status = 200
         self._out.append(Head(200, fields))
@@ -151,12 +168,12 @@ class ClientSide:
     def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
         """A whole answer with its length."""
         winner = self._winner
-        fields += ((b"content-length", b"%d" % len(body)),)
+        fields += ((b"content-length", b"%d" % len(body)), *self._plan.told)
         fields += head.own(
             self._plan.stream, target=winner.name if winner else None, attempts=len(self._account.attempts)
         )
         if winner is not None and status == 200:
-            fields += head.passed_on(winner.headers, self._plan.secrets)
+            fields += self._passed_on(winner.headers)
         self._move(ClientStep.HEAD)
         self._account.client_status = status
         self._out.append(Head(status, fields))
@@ -177,9 +194,12 @@ class ClientSide:
         self.ended = True
 
     def _move(self, happened: ClientStep) -> None:
+        left = happened is ClientStep.LEAVE and self._plan.resumable is None
+        if (happened is ClientStep.CLOSE or left) and self._account.committed:
+            self.mark()
         self.state = step(CLIENT, self.state, happened)
         self._heard = self.state is not Client.CLOSED and self.state is not Client.DETACHED
-        self.direct = self.passes and self._heard and self._fold is None
+        self.direct = self._passes and self._heard and self._fold is None
 
     # -- its clocks -----------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ class Departure:
     _account: Summary
     began: float
     epoch: int
+    over: bool
     settling: bool
     flush: Callable[[float], None]
 
@@ -75,18 +76,27 @@ class Departure:
     def _on_stop(self, happened: inputs.Stop, now: float) -> None:
         if self.draining and not self.settling:
             self.end(faults.client_closed(), now)
-        elif self._outcome is None:
-            attempt = self._upstream.attempt
-            said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
-            self.stopped("stopped on request", now)
-            shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
-            self._client.stop(said, self._upstream.name, shown, now)
-            self.settled(now, reuse=False)
+        else:
+            self.finish(Outcome.STOPPED, "stopped on request", now)
 
-    def stopped(self, reason: str, now: float) -> None:
+    def finish(self, outcome: Outcome, reason: str, now: float) -> None:
+        """End the generation; the client's answer gets its finish and its usage."""
+        if self._outcome is not None or self.over:
+            return
+        attempt = self._upstream.attempt
+        said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
+        self.stopped(reason, now, outcome)
+        if short := outcome is Outcome.BUDGET_EXCEEDED:
+            self.epoch += 1
+            self._account.reason = reason
+        shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
+        self._client.stop(said, self._upstream.name, shown, now, short=short)
+        self.settled(now, reuse=False)
+
+    def stopped(self, reason: str, now: float, outcome: Outcome = Outcome.STOPPED) -> None:
         """No more is wanted of the provider; the client is to get its finish."""
-        self._outcome, self.settling = Outcome.STOPPED, True
-        self._upstream.close(Outcome.STOPPED, reason, now)
+        self._outcome, self.settling = outcome, True
+        self._upstream.close(outcome, reason, now)
 
     # -- going on without the client -------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
 from penstock.stream.plan import Plan
 from penstock.stream.sides import client_side
+from penstock.stream.spending import within
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -82,7 +83,7 @@ class Stream(Departure):
         self._client = client_side(plan, self._account, self._out, self, now)
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
-        self.flush = self._client.flush
+        self.flush = self._client.flush if plan.allowance is None else within(plan.allowance, self, self._client.flush)
         side = UpstreamSide if plan.silences is None else ListeningSide
         self._upstream = upstream = side(plan, self._account, self._out, self, now)
         self._path = Path(self._account, upstream, self._client)
@@ -172,6 +173,7 @@ class Stream(Departure):
         """Let go of everything that refers back to this machine: it is freed at once then, and not when the collector
         comes by. For after Done, when no call is under way."""
         self._handlers.clear()
+        self.flush = self._client.flush
         self._upstream.release()
         self._client.release()
 
@@ -301,6 +303,8 @@ class Stream(Departure):
 
     def settled(self, now: float, *, reuse: bool) -> None:
         """Nothing more is awaited from the provider; be done as soon as the client has what it is owed."""
+        if self.over:
+            return
         self._settle_until = None
         self._upstream.close(None, "", now, reuse=reuse)
         if self._client.ended:
@@ -356,6 +360,7 @@ class Stream(Departure):
         self._left, self._retries, self._hedged = [], 0, True
         self._account.warnings.append("continued")
         self._client.flush(now)
+        self._client.mark()
         self._upstream.open(target, now, beginning=beginning)
 
     def _payable(self, now: float) -> int | None:

@@ -21,7 +21,7 @@ _MOST = 64
 class Path:
     """Passes frames on that are like the last one (see `Alike`), and writes them down later, together."""
 
-    __slots__ = ("_account", "_alike", "_client", "_passed", "_size", "_upstream")
+    __slots__ = ("_account", "_alike", "_client", "_passed", "_size", "_texts", "_upstream")
 
     def __init__(self, account: Summary, upstream: UpstreamSide, client: ClientSide):
         self._account = account
@@ -29,22 +29,30 @@ class Path:
         self._client = client
         self._alike = Alike()
         self._passed: list[float] = []
-        """When frames were passed on that are not counted yet."""
+        """When frames were passed on that are not counted yet…"""
+        self._texts: list[str] = []
+        """…with these texts…"""
         self._size = 0
-        """And their bytes."""
+        """…and so many bytes."""
 
     def pass_on(self, number: int, data: bytes, now: float) -> bytes | None:
         """A piece of the body of attempt ``number``: what is to be written to the client, when there is nothing else to
         do. None: there may be anything to do, by the machine's commands."""
         alike = self._alike
-        if alike.attempt == number and data.startswith(alike.head) and data.endswith(alike.tail) and alike.read(data):
+        if (
+            alike.attempt == number
+            and data.startswith(alike.head)
+            and data.endswith(alike.tail)
+            and (text := alike.read(data))
+        ):
             passed = self._passed
             passed.append(now)
+            self._texts.append(text)
             self._size += len(data)
             if alike.usage is not None:
                 self._upstream.report(alike.usage)
             if len(passed) == _MOST:
-                self.count()
+                self.count(fold=True)
             return data
         self.leave()
         upstream, client = self._upstream, self._client
@@ -67,8 +75,8 @@ class Path:
         self._alike.forget(useful=bool(self._passed))
         self.count()
 
-    def count(self) -> None:
-        """Write down what was passed on."""
+    def count(self, *, fold: bool = False) -> None:
+        """Write down what was passed on; ``fold``: and count some of its tokens."""
         passed, attempt, account = self._passed, self._upstream.attempt, self._account
         if not passed or attempt is None:
             return
@@ -81,5 +89,10 @@ class Path:
         account.token_events += len(passed)
         account.bytes_in += self._size
         account.bytes_out += self._size
+        if attempt.tally is not None:
+            attempt.tally.heard.append(self._alike.kind("".join(self._texts), self._alike.choice))
+            if fold:
+                attempt.tally.fold()
         passed.clear()
+        self._texts.clear()
         self._size = 0

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.errors import BadRequest
+from penstock.metering.tally import Meter
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
@@ -15,6 +16,7 @@ from penstock.policy.leaving import Drains
 from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
 from penstock.stages.pipeline import StagesPlan
+from penstock.stream.inputs import Headers
 from penstock.stream.summary import Summary
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 from penstock.wire.continued import Beginning
@@ -46,6 +48,10 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """There is such a thing: the target writes on from a beginning."""
     stops_when_left: bool | None = None
     """Closing the connection ends the generation, and the bill; None: nobody knows."""
+    meter: Meter | None = None
+    """How its tokens are counted; None: they are not."""
+    runs_on: bool = False
+    """The provider goes on generating, on the bill, when it is left."""
 
 
 class Resumable(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +71,13 @@ class Asking(Protocol):
 
     def may_try(self, target: int, now: float) -> bool:
         """Is a further attempt at it paid for? True withdraws what it costs."""
+
+
+class Allowance(Protocol):
+    """What the client's key may still spend."""
+
+    def lasts(self, account: Summary) -> bool:
+        """Told what the stream has come to: may it go on?"""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +113,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer's text goes through; None: nothing, and frames go on as they come."""
     editor: Callable[[Texts], Editor] | None = None
     """A fresh editor of the client's wire, where there are stages."""
+    allowance: Allowance | None = None
+    """None: the key may spend what it likes."""
+    told: Headers = ()
+    """Headers of the answer that say where the key stands; a provider's own of these names do not go on."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
 

@@ -167,11 +167,11 @@ class StagedClient(ClientSide):
 
     # -- endings --------------------------------------------------------------------------------------------------
 
-    def stop(self, frames: bytes, name: str, model: str, now: float) -> None:
+    def stop(self, frames: bytes, name: str, model: str, now: float, *, short: bool = False) -> None:
         """See `ClientSide`. What is held comes first."""
         self.now = now
         self._drain()
-        super().stop(frames, name, model, now)
+        super().stop(frames, name, model, now, short=short)
 
     def _halt(self, verdict: Halt, now: float) -> None:
         """Finish the answer here as the verdict says."""

@@ -6,6 +6,7 @@ from bisect import bisect_left
 
 import msgspec
 
+from penstock.metering.tally import Tally
 from penstock.outcome import Outcome
 from penstock.usage import Usage
 
@@ -37,7 +38,11 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     continues: bool = False
     """It was to go on with the answer that the one before it had begun."""
     usage: Usage | None = None
-    """What it reported itself."""
+    """What it reported of itself."""
+    tally: Tally | None = None
+    """What it generated, where that is counted."""
+    runs_on: bool = False
+    """Its provider goes on generating, on the bill, when it is left."""
 
 
 class Summary(msgspec.Struct, kw_only=True):

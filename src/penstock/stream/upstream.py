@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.errors import CorruptFrame, FrameTooLarge
 from penstock.events import EndMarker, ErrorReport, Event, Finish, Heartbeat, Malformed, Start, UsageReport
+from penstock.metering.tally import BATCH
 from penstock.outcome import Outcome
 from penstock.policy.rate import Pace, Probe
 from penstock.stream import faults, inputs
@@ -93,6 +94,7 @@ class UpstreamSide:
         attempt.account = AttemptSummary(target=way.name, label=way.label, started=now - self._began, hedge=hedge)
         attempt.account.round = self.round
         attempt.account.continues = beginning is not None
+        attempt.account.tally, attempt.account.runs_on = attempt.tally, way.runs_on
         self._account.attempts.append(attempt.account)
         if self.attempt is None:
             self._promote(attempt)
@@ -217,6 +219,10 @@ class UpstreamSide:
             self._frame(attempt, handed_on, events, now)
             self._course.flush(now)
             return None
+        if attempt.tally is not None:
+            attempt.tally.heard.append(events[0])
+            if len(attempt.tally.heard) >= BATCH:
+                attempt.tally.fold()
         if decoder.alike is not None and handed_on is frame and attempt.framer.idle and attempt.limit >= LARGEST_READ:
             alike.learn(attempt.number, frame, events, decoder)
         return handed_on
@@ -298,11 +304,13 @@ class UpstreamSide:
     # -- what it means --------------------------------------------------------------------------------------------
 
     def _frames(self, attempt: Attempt, frames: list[bytes], now: float) -> None:
-        account, course, decode = self._account, self._course, attempt.decoder.decode
+        account, course, decode, tally = self._account, self._course, attempt.decoder.decode, attempt.tally
         for frame in frames:
             account.frames_in += 1
             handed_on, events = decode(frame)
             if attempt.state is Upstream.STREAMING and handed_on is not None and self._one_delta(attempt, events):
+                if tally is not None:
+                    tally.heard.append(events[0])
                 account.token_events += 1
                 account.gap(now - attempt.last_token)
                 attempt.last_token = now
@@ -310,6 +318,8 @@ class UpstreamSide:
             elif not self._frame(attempt, handed_on, events, now):
                 break
         course.flush(now)
+        if tally is not None and len(tally.heard) >= BATCH:
+            tally.fold()
 
     def _one_delta(self, attempt: Attempt, events: tuple[Event, ...]) -> bool:
         """Nearly all frames: one delta, on some wires with the usage so far, which is noted."""
@@ -328,6 +338,8 @@ class UpstreamSide:
         for event in events:
             if event.token:
                 token = True
+                if attempt.tally is not None:
+                    attempt.tally.heard.append(event)
                 self._account.token_events += 1
             elif not self._note(attempt, event) and not self._course.settling:
                 if token and type(event) is EndMarker:
@@ -402,7 +414,7 @@ class UpstreamSide:
         attempt = self.attempt
         if attempt is not None:
             attempt.usage = usage if attempt.usage is None else attempt.usage.overwritten_by(usage)
-            self._account.usage = attempt.usage
+            self._promote(attempt)
 
     def _turn(self, attempt: Attempt, frame: bytes | None, event: Event, now: float) -> bool:
         """An event that turns the stream's course: an error, the end, a frame of no grammar."""

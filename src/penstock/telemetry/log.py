@@ -11,6 +11,8 @@ from typing import Any, Literal, TextIO
 
 import msgspec
 
+from penstock import money
+from penstock.metering.row import Row, fields
 from penstock.stream.summary import Summary
 
 QUEUE_LINES = 10_000
@@ -100,11 +102,11 @@ class LineHandler(logging.Handler):
 
 def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
     """The one line of a stream."""
-    fields = stream_fields(summary)
+    shown = stream_fields(summary)
     if style == "json":
-        return msgspec.json.encode(fields).decode()
+        return msgspec.json.encode(shown).decode()
     ttft = "-" if summary.first_token is None else f"{summary.first_token * 1000:.0f}ms"
-    served = fields["target"] or "-"
+    served = shown["target"] or "-"
     text = (
         f"{_timestamp()[11:23]} {summary.outcome:14} {summary.route} -> {served} "
         f"ttft={ttft} duration={summary.duration:.2f}s tokens={summary.token_events} "
@@ -113,10 +115,19 @@ def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
     return text + (f" ({summary.reason})" if summary.reason else "")
 
 
+def row_line(row: Row, style: Literal["json", "console"]) -> str:
+    """The ledger row of a stream, for those who keep no ledger."""
+    if style == "json":
+        return msgspec.json.encode({"time": _timestamp(), "event": "row", **fields(row)}).decode()
+    cost = "no price" if row.cost is None else f"${money.text(row.cost)}"
+    tokens = f"counted={row.counted.total} reported={row.reported.total} delivered={row.delivered.generated}"
+    return f"{_timestamp()[11:23]} row            {cost} ({row.basis}) {tokens} {row.stream}"
+
+
 def stream_fields(summary: Summary) -> dict[str, Any]:
     """A stream's account as plain values: times in milliseconds, sizes in bytes."""
     served = summary.served
-    fields: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "time": _timestamp(),
         "event": "stream",
         "stream": summary.stream,
@@ -160,8 +171,8 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
     warnings = list(summary.warnings)
     if summary.malformed:
         warnings.append(f"malformed_frames={summary.malformed}")
-    fields["warnings"] = warnings
-    return fields
+    shown["warnings"] = warnings
+    return shown
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from penstock import money
 from penstock.policy.bulkhead import Bulkhead
 from penstock.stream.summary import GAP_BOUNDS, Summary
+from penstock.telemetry.spending import Spending
 
 TTFT_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -54,6 +56,8 @@ class Metrics:
         journal_lost: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
         providers: Callable[[], Mapping[str, Bulkhead]] = dict,
+        ledger: Callable[[], Mapping[str, float]] = dict,
+        keys: Callable[[], Iterable[tuple[str, int, Mapping[str, int]]]] = list,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
@@ -65,6 +69,8 @@ class Metrics:
         self._journal_lost = journal_lost
         self._ejected = ejected
         self._providers = providers
+        self._ledger = ledger
+        self._keys = keys
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -76,6 +82,7 @@ class Metrics:
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
         self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
         self._durations: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(DURATION_BOUNDS))
+        self.spending = Spending()
         self.longest_pause = 0.0
         """The longest that the event loop was late, in seconds, since the last scrape."""
         self._registry = CollectorRegistry()
@@ -143,6 +150,7 @@ class Metrics:
             family = CounterMetricFamily(name, help_text)
             family.add_metric([], self._totals[key])
             yield family
+        yield from self.spending.collect()
         dropped = CounterMetricFamily("penstock_log_lines_dropped", "Log lines that did not fit into the queue.")
         dropped.add_metric([], self._log_lines_dropped())
         yield dropped
@@ -166,6 +174,24 @@ class Metrics:
             full.add_metric((provider,), bulkhead.refused)
         yield streams
         yield full
+        key_streams = "Streams of a key with limits that are not over."
+        streams = GaugeMetricFamily("penstock_key_streams", key_streams, labels=("key",))
+        key_spent = "US dollars that a key has spent of its budget, open streams included."
+        spent = GaugeMetricFamily("penstock_key_spent_usd", key_spent, labels=("key", "period"))
+        for key, count, periods in self._keys():
+            streams.add_metric((key,), count)
+            for period, nanos in periods.items():
+                spent.add_metric((key, period), nanos / money.NANO)
+        yield from (streams, spent)
+        figures = self._ledger()
+        written = CounterMetricFamily("penstock_ledger_rows", "Rows that were settled in the ledger's database.")
+        written.add_metric([], figures.get("rows", 0.0))
+        yield written
+        for name, help_text in _LEDGER:
+            gauge = GaugeMetricFamily(f"penstock_ledger_{name}", help_text)
+            if name in figures:
+                gauge.add_metric([], figures[name])
+            yield gauge
         pause, self.longest_pause = self.longest_pause, 0.0
         yield GaugeMetricFamily(
             "penstock_event_loop_pause_seconds_max",
@@ -181,6 +207,13 @@ _TOTALS = (
     ("penstock_malformed_frames", "Frames of providers that were left out or ended a stream.", "malformed"),
     ("penstock_keepalives", "Keep-alives written to clients.", "keepalives"),
     ("penstock_client_blocked_seconds", "Seconds for which clients were blocked.", "blocked"),
+)
+
+
+_LEDGER = (
+    ("reachable", "1 while the ledger's database takes rows."),
+    ("spool_bytes", "Bytes of rows that wait for the ledger's database."),
+    ("open", "Streams that are not settled."),
 )
 
 

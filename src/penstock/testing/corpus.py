@@ -37,7 +37,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     has_error: bool = False
     has_tool_calls: bool = False
     events: int | None = None
+    model: str | None = None
+    request: dict[str, Any] | None = None
+    """What was asked, where the recorder kept it."""
     size: int = msgspec.field(default=0, name="bytes")
+
+    def __hash__(self) -> int:
+        return hash(self.file)
 
     def read(self) -> bytes:
         """The body as it was recorded."""

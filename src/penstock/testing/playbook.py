@@ -16,6 +16,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from penstock.metering.counter import BytePairs, Vocabulary
+from penstock.metering.tally import Meter
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
@@ -52,6 +54,7 @@ from penstock.wire.registry import UPSTREAM_WIRES
 
 __all__ = [
     "ANY",
+    "BYTE_METER",
     "DONE",
     "JSON",
     "SSE",
@@ -89,6 +92,11 @@ __all__ = [
     "usage",
     "waiting",
 ]
+
+
+_BYTES: Vocabulary = BytePairs("bytes", r"\s+|\S+", bytes)
+BYTE_METER = Meter("m", lambda: _BYTES)
+"""Counts a token for each byte of UTF-8, exactly."""
 
 
 class _Any:
@@ -141,6 +149,8 @@ def plan(
     continues: bool = False,
     silences: tuple[Silence, ...] | None = None,
     stages: StagesPlan | None = None,
+    meter: Meter | None = None,
+    runs_on: bool = False,
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -178,6 +188,8 @@ def plan(
                 ask_usage=ask_usage,
                 goes_on=goes_on,
                 continues=continues,
+                meter=meter,
+                runs_on=runs_on,
             )
             for number in range(targets)
         ),

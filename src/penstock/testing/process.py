@@ -57,7 +57,7 @@ class ServeProcess:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "penstock", "serve", "-c", str(self._file), "--port", "0",
-            stderr=asyncio.subprocess.PIPE, env=environment,
+            stderr=asyncio.subprocess.PIPE, env=environment, cwd=self._file.parent,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())
         async with asyncio.timeout(10):

@@ -93,10 +93,10 @@ def judged(recording: Recording, seed: int = 0) -> Verdict:
     wire, data = wire_of(recording), recording.read()
     verdict = Verdict(recording, wire)
     asked = wire or "openai-chat"
-    played = [_played(_plan(asked, recording), pieces) for pieces in _ways(recording, asked, data, seed)]
-    whole = played[0]
+    told = [played(plan_of(asked, recording), pieces) for pieces in _ways(recording, asked, data, seed)]
+    whole = told[0]
     verdict.outcome = whole.outcome
-    for other in played[1:]:
+    for other in told[1:]:
         if _seen(other) != _seen(whole):
             verdict.problems.append("cut elsewhere, it is another stream")
     if wire is None:
@@ -110,7 +110,8 @@ def judged(recording: Recording, seed: int = 0) -> Verdict:
     return verdict
 
 
-def _plan(wire: str, recording: Recording) -> Plan:
+def plan_of(wire: str, recording: Recording) -> Plan:
+    """The plan of a client that asks for a recording."""
     if wire == "gemini":
         return gemini.plan(gemini.request("" if recording.framing == "json-array" else "alt=sse"))
     return messages.plan(client=READ_BY.get(wire, wire), upstream=wire)
@@ -130,7 +131,8 @@ def _ways(recording: Recording, wire: str, data: bytes, seed: int) -> Iterator[l
         yield cut(data, places, f"{recording.file} {places} {seed}")
 
 
-def _played(plan: Plan, pieces: Sequence[bytes]) -> Transcript:
+def played(plan: Plan, pieces: Sequence[bytes]) -> Transcript:
+    """A recording in pieces, at one instant."""
     transcript = Transcript(plan)
     transcript.start(0.0)
     for happened in (UpstreamOpened(0), UpstreamHead(0, 200, ())):

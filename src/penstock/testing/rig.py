@@ -40,6 +40,8 @@ from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
 from penstock.stages.redact.policy import RedactPolicy
+from penstock.store.database import StoreError
+from penstock.store.query import Query
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
@@ -371,6 +373,10 @@ class Rig:
         """A gateway over ``upstreams``; ``options`` are those of `config`."""
         gateway = LiveGateway(settings or config(upstreams, **options))
         self.gateways.append(await gateway.start())
+        if gateway.gateway.ledger is not None:
+            # Its files are open from the first write on, one more of SQLite's from the first question.
+            with contextlib.suppress(StoreError):
+                await asyncio.to_thread(gateway.gateway.ledger.page, Query())
         self._tasks = asyncio.all_tasks()
         self._descriptors = descriptors()
         return gateway

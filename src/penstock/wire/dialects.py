@@ -160,6 +160,15 @@ def dialect_of(host: str) -> Dialect:
     return OPENAI
 
 
+_RUN_ON = frozenset({"gemini", "bedrock-converse", "bedrock-invoke"})
+"""Wires whose providers are known to go on, and to bill the whole answer, when the connection is closed (§11)."""
+
+
+def runs_on(wire: str, host: str) -> bool:
+    """Whether a provider that is left goes on generating, on the bill. Where nobody knows it is taken to stop."""
+    return wire in _RUN_ON or (wire == "openai-chat" and dialect_of(host).stops_when_left is False)
+
+
 _USAGE_WORDS: dict[UsageComes, str] = {
     "last": "last chunk",
     "finish": "with the finish",

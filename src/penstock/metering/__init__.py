@@ -1,0 +1,1 @@
+"""What a stream cost: tokens counted, reported and delivered; prices; the ledger row. Pure."""

@@ -1,0 +1,113 @@
+"""The ledger row: one a stream (interface.md §6). Instants are Unix seconds, money nano-dollars, durations
+milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from penstock import money
+from penstock.outcome import Outcome
+from penstock.usage import Usage
+
+Basis = Literal["exact", "estimated"]
+Figure = Literal["counted", "reported", "delivered", "none"]
+
+
+class Tokens(msgspec.Struct, frozen=True, gc=False):
+    """Tokens by kind, disjoint: ``input`` without what was read from or written to a cache, ``output`` without
+    reasoning. None: not known."""
+
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+
+    @classmethod
+    def of(cls, usage: Usage | None) -> Tokens:
+        """What a provider reported."""
+        if usage is None:
+            return cls()
+        return cls(usage.input, usage.output, usage.reasoning, usage.cache_read, usage.cache_write)
+
+    @property
+    def generated(self) -> int:
+        """Output and reasoning together."""
+        return (self.output or 0) + (self.reasoning or 0)
+
+    @property
+    def total(self) -> int:
+        """Everything that is known."""
+        return self.generated + (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0)
+
+
+class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt. ``outcome`` is None for the one that served the stream; ``lost``: another was faster. ``cost`` is
+    what the attempt is charged with: None where the model has no price."""
+
+    target: str
+    outcome: Outcome | None = None
+    reason: str = ""
+    lost: bool = False
+    hedge: bool = False
+    status: int | None = None
+    started_ms: float = 0.0
+    first_token_ms: float | None = None
+    ended_ms: float | None = None
+    counted: Tokens = Tokens()
+    reported: Tokens = Tokens()
+    basis: Basis = "exact"
+    cost: int | None = 0
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream. It is opened at acceptance without ``ended_at`` and ``outcome``, and settled once with both."""
+
+    stream: str
+    started_at: float
+    ended_at: float | None = None
+    key: str | None = None
+    """The name of the client's key; None: the gateway is open."""
+    route: str
+    client_wire: str
+    provider: str | None = None
+    model: str | None = None
+    """The model that served, or was asked last: the one that is paid for. None: none was asked."""
+    outcome: Outcome | None = None
+    committed: bool = False
+    attempts: tuple[AttemptLine, ...] = ()
+    counted: Tokens = Tokens()
+    """By Penstock, from what the provider sent."""
+    reported: Tokens = Tokens()
+    """By the provider."""
+    delivered: Tokens = Tokens()
+    """By Penstock, from what was written to the client."""
+    basis: Basis = "exact"
+    """Whether the charge stands on exact numbers."""
+    charged: Figure = "none"
+    """The numbers that the charge stands on."""
+    cost: int | None = None
+    """All attempts together. None: a model has no price, and ``warnings`` says so."""
+    ttft_ms: float | None = None
+    duration_ms: float | None = None
+    redactions: int = 0
+    warnings: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+
+
+def opened(
+    *, stream: str, started_at: float, key: str | None, route: str, client_wire: str, tags: dict[str, str]
+) -> Row:
+    """The row of a stream that was just accepted."""
+    return Row(stream=stream, started_at=started_at, key=key, route=route, client_wire=client_wire, tags=tags)
+
+
+def fields(row: Row) -> dict[str, Any]:
+    """The row as JSON shows it: ``cost`` is ``cost_usd`` there."""
+    shown: dict[str, Any] = msgspec.to_builtins(row)
+    for line in (shown, *shown["attempts"]):
+        cost = line.pop("cost")
+        line["cost_usd"] = None if cost is None else money.to_dollars(cost)
+    return shown

@@ -1,0 +1,208 @@
+"""What a key may use: streams at a time, requests and tokens a minute, money a day or a month. All pure: ``now`` is a
+monotonic instant, ``wall`` Unix seconds, money nano-dollars.
+
+A `Reservation` is taken at acceptance, is told what the stream has used while it flows, and is settled once at its
+end: the slot is free again, the tokens and the money that were reserved and not used are back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+Period = Literal["day", "month"]
+MINUTE = 60.0
+DAY = 86_400.0
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """``amount`` nano-dollars a period; days and months are those of UTC."""
+
+    period: Period
+    amount: int
+
+    def began(self, wall: float) -> float:
+        """The beginning of the period."""
+        day = int(wall // DAY)
+        return (day if self.period == "day" else day - _day_of_month(day) + 1) * DAY
+
+    def ends(self, wall: float) -> float:
+        """The beginning of the next one."""
+        began = self.began(wall)
+        return began + DAY if self.period == "day" else self.began(began + 32 * DAY)
+
+
+def _day_of_month(day: int) -> int:
+    """Of the day with that number, counted from 1970-01-01. Reckoned in years that begin in March, whose months have
+    153 days to every five."""
+    of_era = (day + 719_468) % 146_097
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    return of_year - (153 * ((5 * of_year + 2) // 153) + 2) // 5 + 1
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """None: no limit."""
+
+    max_streams: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budgets: tuple[Budget, ...] = ()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request cannot be served now: the limit by its key in the configuration, and the seconds after which it
+    may be; None: when a stream has ended."""
+
+    limit: str
+    wait: float | None
+
+
+class Bucket:
+    """``limit`` a minute: full at first, it fills evenly, and whoever uses more than was reserved draws it below
+    empty."""
+
+    __slots__ = ("_at", "_level", "limit")
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self._level = float(limit)
+        self._at = float("-inf")
+
+    def level(self, now: float) -> float:
+        """What may be taken."""
+        if now > self._at:
+            self._level = min(self.limit, self._level + (now - self._at) * self.limit / MINUTE)
+            self._at = now
+        return self._level
+
+    def wait(self, now: float, amount: float) -> float:
+        """Seconds until ``amount`` is there."""
+        return max(0.0, (amount - self.level(now)) * MINUTE / self.limit)
+
+    def take(self, now: float, amount: float) -> None:
+        """Use it, or give it back where it is below zero."""
+        self._level = min(float(self.limit), self.level(now) - amount)
+
+
+class Spending:
+    """What was spent of one budget in the present period, open streams included."""
+
+    __slots__ = ("_began", "_ends", "budget", "spent")
+
+    def __init__(self, budget: Budget, spent: int, wall: float):
+        self.budget = budget
+        self.spent = spent
+        self._began, self._ends = budget.began(wall), budget.ends(wall)
+
+    def left(self, wall: float) -> int:
+        """What is left of it; may be below zero."""
+        if wall >= self._ends:
+            self._began, self._ends, self.spent = self.budget.began(wall), self.budget.ends(wall), 0
+        return self.budget.amount - self.spent
+
+    def wait(self, wall: float) -> float:
+        """Seconds to the next period."""
+        return max(0.0, self._ends - wall)
+
+    def add(self, amount: int, accepted: float) -> None:
+        """Spend it on a stream that was accepted then: one of an earlier period is that period's."""
+        if accepted >= self._began:
+            self.spent += amount
+
+
+class Standing:
+    """Where one key stands. ``spent``: nano-dollars by budget, from before."""
+
+    def __init__(self, limits: Limits, spent: tuple[int, ...], wall: float):
+        self.limits = limits
+        self.streams = 0
+        requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+        self.requests = None if requests is None else Bucket(requests)
+        self.tokens = None if tokens is None else Bucket(tokens)
+        self.spending = [Spending(budget, was, wall) for budget, was in zip(limits.budgets, spent, strict=True)]
+
+    def refusal(self, now: float, wall: float, tokens: int) -> Refusal | None:
+        """Why a request of about so many tokens cannot be served; None: it can, and `reserve` is to follow."""
+        for spending in self.spending:
+            if spending.left(wall) <= 0:
+                return Refusal("budget_usd", spending.wait(wall))
+        if self.limits.max_streams is not None and self.streams >= self.limits.max_streams:
+            return Refusal("max_streams", None)
+        if self.requests is not None and (wait := self.requests.wait(now, 1)):
+            return Refusal("requests_per_minute", wait)
+        if self.tokens is not None and (wait := self.tokens.wait(now, self._fitting(tokens))):
+            return Refusal("tokens_per_minute", wait)
+        return None
+
+    def reserve(self, now: float, wall: float, tokens: int, cost: int) -> Reservation:
+        """Take it: ``tokens`` and the ``cost`` that it will come to at the least."""
+        self.streams += 1
+        if self.requests is not None:
+            self.requests.take(now, 1)
+        if self.tokens is not None:
+            self.tokens.take(now, self._fitting(tokens))
+        return Reservation(self, wall, self._fitting(tokens), cost)
+
+    def _fitting(self, tokens: int) -> int:
+        # What is over the limit could never be served: it is served when the bucket is full, and empties it.
+        return tokens if self.tokens is None else min(tokens, self.tokens.limit)
+
+
+class Reservation:
+    """One stream's."""
+
+    __slots__ = ("_accepted", "_standing", "_tokens", "cost", "open")
+
+    def __init__(self, standing: Standing, wall: float, tokens: int, cost: int):
+        self._standing = standing
+        self._accepted = wall
+        self._tokens = tokens
+        self.cost = 0
+        """Nano-dollars that the stream has cost by now."""
+        self.open = True
+        self.spend(cost)
+
+    def spend(self, cost: int) -> None:
+        """The stream has cost so much by now."""
+        for spending in self._standing.spending:
+            spending.add(cost - self.cost, self._accepted)
+        self.cost = cost
+
+    def exhausted(self, wall: float) -> bool:
+        """The key has spent its budget: the stream must end."""
+        return any(spending.left(wall) <= 0 for spending in self._standing.spending)
+
+    def settle(self, now: float, tokens: int, cost: int) -> None:
+        """The stream is over. A second time corrects the numbers, once they are known better."""
+        if self.open:
+            self.open = False
+            self._standing.streams -= 1
+        self.spend(cost)
+        if self._standing.tokens is not None:
+            self._standing.tokens.take(now, tokens - self._tokens)
+        self._tokens = tokens
+
+
+def told(standing: Standing, now: float) -> list[tuple[str, str]]:
+    """The headers that tell a client where it stands, as OpenAI's."""
+    headers = []
+    for name, bucket in (("requests", standing.requests), ("tokens", standing.tokens)):
+        if bucket is not None:
+            headers += [
+                (f"x-ratelimit-limit-{name}", str(bucket.limit)),
+                (f"x-ratelimit-remaining-{name}", str(max(0, math.floor(bucket.level(now))))),
+                (f"x-ratelimit-reset-{name}", _duration(bucket.wait(now, bucket.limit))),
+            ]
+    return headers
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: ``6ms``, ``1.5s``, ``6m0s``."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    if seconds < MINUTE:
+        return f"{math.ceil(seconds * 1000) / 1000:g}s"
+    return f"{int(seconds // MINUTE)}m{math.ceil(seconds % MINUTE)}s"

@@ -1,0 +1,233 @@
+"""Settles streams: counts what is left to count in a thread of its own, and hands on the row."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from importlib import resources
+
+from penstock import metering
+from penstock.config.metering import read_table
+from penstock.config.values import Config, Key, Metering, Route
+from penstock.metering import prompt as prompts
+from penstock.metering.charge import Billing
+from penstock.metering.counter import Estimate, Vocabulary
+from penstock.metering.encodings import O200K, encoding_of
+from penstock.metering.factors import Learnt, unlearnt
+from penstock.metering.prices import PriceList
+from penstock.metering.row import Row, opened
+from penstock.metering.tally import Meter
+from penstock.ports import Recorder
+from penstock.request import StreamRequest
+from penstock.stream.asked import prompt_of, tier_of
+from penstock.stream.plan import Plan
+from penstock.stream.settlement import Settled, Terms, settle, so_far, unsettled
+from penstock.stream.summary import Summary
+from penstock.vocabularies import Vocabularies
+from penstock.wire.base import ClientWire
+
+logger = logging.getLogger("penstock.server")
+BREATH = 0.0002
+"""Seconds that the thread leaves to the event loop between two slices."""
+MODELS = 10_000
+"""Models of which a factor is remembered."""
+SHORT = 256 * 1024
+"""Bytes of the longest prompt that is estimated while its stream goes on."""
+
+
+class Bookkeeper:
+    """``book`` takes each settlement, on the event loop. ``wall`` gives Unix seconds. Without ``settings`` nothing is
+    counted here: rows have what is reported."""
+
+    def __init__(
+        self,
+        settings: Metering | None,
+        prices: PriceList,
+        vocabularies: Vocabularies,
+        book: Callable[[Settled], None],
+        wall: Callable[[], float],
+    ):
+        self._settings = settings
+        self.prices = prices
+        self._vocabularies = vocabularies
+        self._book = book
+        self._wall = wall
+        self._learnt: dict[str, Learnt] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-settle")
+        self._wanted: dict[str, Callable[[], Vocabulary | None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """The loop on which rows are booked is this one."""
+        self._loop = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """Settle what is left."""
+        await asyncio.to_thread(self._thread.shutdown)
+        # The last rows come by way of the loop.
+        await asyncio.sleep(0)
+
+    async def caught_up(self) -> None:
+        """What was over by now is booked."""
+        await asyncio.wrap_future(self._thread.submit(_nothing))
+
+    async def ready(self, plan: Plan) -> None:
+        """What the stream generates can be counted from its first token on."""
+        if any(way.meter is not None and way.meter.vocabulary() is None for way in plan.ways):
+            await self.caught_up()
+
+    def meter(self, model: str) -> Meter | None:
+        """How a model is counted."""
+        if self._settings is None:
+            return None
+        own = encoding_of(model)
+        if own is not None:
+            return Meter(model, self._vocabulary(own.name))
+        learnt = self._learnt.get(model) or unlearnt(model)
+        return Meter(model, self._vocabulary(O200K.name), learnt.factor)
+
+    def _vocabulary(self, name: str) -> Callable[[], Vocabulary | None]:
+        """The vocabulary as soon as it is there. It is loaded ahead of the settlements that need it."""
+        if name not in self._wanted:
+            self._wanted[name] = partial(self._vocabularies.get, name)
+            self._thread.submit(self._vocabularies.load, name)
+        return self._wanted[name]
+
+    def account(
+        self, recorder: Recorder, stream: str, wire: ClientWire, request: StreamRequest, route: Route, key: Key | None
+    ) -> Account:
+        """The account of one stream, accepted now; ``recorder`` is told of its end first."""
+        row = opened(
+            stream=stream,
+            started_at=round(self._wall(), 3),
+            key=key.name if key is not None else None,
+            route=route.name,
+            client_wire=wire.name,
+            tags=dict(route.tags),
+        )
+        billing = key.billing if key is not None and key.billing is not None else route.billing
+        return Account(self, recorder, row, billing, wire, request)
+
+    def terms(
+        self, billing: Billing, request: StreamRequest, prompt: Callable[[Meter], prompts.Counted | None]
+    ) -> Terms:
+        """What a stream is settled by."""
+        drift = self._settings.drift if self._settings is not None else Metering().drift
+        return Terms(prices=self.prices, billing=billing, prompt=prompt, tier=tier_of(request), drift=drift)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do it in the thread."""
+        self._thread.submit(work)
+
+    def settle(self, account: Account, summary: Summary) -> None:
+        """Settle a stream that is over, in the thread."""
+        work = self._thread.submit(self._settled, account, summary, round(self._wall(), 3))
+        work.add_done_callback(self._done)
+
+    def _settled(self, account: Account, summary: Summary, ended_at: float) -> Settled:
+        try:
+            for attempt in summary.attempts:
+                if attempt.tally is not None:
+                    while attempt.tally.fold():
+                        _breathe()
+            return settle(summary, account.row, ended_at, account.terms())
+        except Exception:
+            logger.exception("stream %s was settled without numbers", summary.stream)
+            return Settled(unsettled(summary, account.row, ended_at))
+
+    def _done(self, work: Future[Settled]) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take, work.result())
+
+    def _take(self, settled: Settled) -> None:
+        meter = settled.meter
+        if meter is not None and meter.factor is not None and settled.pair is not None and settled.raw:
+            if len(self._learnt) >= MODELS:
+                self._learnt.clear()
+            before = self._learnt.get(meter.model) or unlearnt(meter.model)
+            self._learnt[meter.model] = before.with_one(settled.raw, settled.pair[1])
+        self._book(settled)
+
+
+class Account:
+    """One stream's. A recorder: with its end it is settled."""
+
+    def __init__(
+        self,
+        keeper: Bookkeeper,
+        recorder: Recorder,
+        row: Row,
+        billing: Billing,
+        wire: ClientWire,
+        request: StreamRequest,
+    ):
+        self.row = row
+        """As it was opened."""
+        self._keeper = keeper
+        self._recorder = recorder
+        self._billing = billing
+        self._wire = wire
+        self._request = request
+        self._sketch: Terms | None = None
+        self._guess: prompts.Counted | None = None
+
+    def record(self, summary: Summary) -> None:
+        """The stream is over."""
+        self._recorder.record(summary)
+        self._keeper.settle(self, summary)
+
+    def so_far(self, summary: Summary, at: float) -> tuple[Row, bool]:
+        """Its row as it stands; False: more will be known of it soon."""
+        if self._sketch is None:
+            self._sketch = self._keeper.terms(self._billing, self._request, lambda meter: self._guess)
+            if sum(len(bytes(value)) for value in self._request.body.values()) <= SHORT:
+                self._keeper.later(self._estimate)
+                return so_far(summary, self.row, at, self._sketch), False
+        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        countable = all(tally.meter.vocabulary() is not None for tally in tallies)
+        return so_far(summary, self.row, at, self._sketch), countable
+
+    def _estimate(self) -> None:
+        # For nothing but a crash: the prompt is counted at the end, where the provider has not reported it.
+        meter = Meter("", Estimate)
+        self._guess = prompts.count(prompt_of(self._wire, self._request), meter)
+
+    def terms(self) -> Terms:
+        """What it is settled by at its end."""
+        known: dict[str, prompts.Counted | None] = {}
+
+        def prompt(meter: Meter) -> prompts.Counted | None:
+            if meter.model not in known:
+                known[meter.model] = prompts.count(prompt_of(self._wire, self._request), meter, _breathe)
+            return known[meter.model]
+
+        return self._keeper.terms(self._billing, self._request, prompt)
+
+
+def _nothing() -> None:
+    """Comes behind what was to be done before."""
+
+
+def _breathe() -> None:
+    """Give the interpreter to the event loop: between two of these lies half a millisecond's work. Of no length at all
+    the sleep would be over before the loop has woken up."""
+    time.sleep(BREATH)
+
+
+def price_list(config: Config) -> PriceList:
+    """The configured prices in front of those that are shipped."""
+    shipped = resources.files(metering).joinpath("prices.yaml").read_text(encoding="utf-8")
+    return PriceList(config.prices, read_table(shipped))
+
+
+def bookkeeper(
+    config: Config, book: Callable[[Settled], None], wall: Callable[[], float] = time.time
+) -> Bookkeeper | None:
+    """The bookkeeper of a configuration that counts, or keeps rows."""
+    if config.metering is None and config.ledger is None:
+        return None
+    return Bookkeeper(config.metering, price_list(config), Vocabularies(), book, wall)

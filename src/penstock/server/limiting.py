@@ -1,0 +1,197 @@
+"""Limits and budgets: whether a key's request is served, what it reserves, and what its streams have used.
+
+A recorder: a stream that is over gives back what it had reserved, once, however it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from penstock.config.values import Key
+from penstock.errors import BadRequest
+from penstock.metering.prices import PriceList, Rates
+from penstock.metering.row import Row, Tokens
+from penstock.policy.limits import Limits, Refusal, Reservation, Standing, told
+from penstock.ports import Recorder
+from penstock.request import StreamRequest
+from penstock.store.database import StoreError
+from penstock.store.ledger import Ledger
+from penstock.stream.asked import tier_of
+from penstock.stream.inputs import Headers
+from penstock.stream.plan import Plan
+from penstock.stream.summary import Summary
+from penstock.stream.used import row_used, used
+from penstock.wire import json
+
+logger = logging.getLogger("penstock.server")
+
+BYTES_A_TOKEN = 4
+"""Of a prompt that is only reserved for, not billed."""
+_MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+class Grant:
+    """What one stream of a key with limits has reserved (`plan.Allowance`)."""
+
+    __slots__ = ("_limiting", "_prompt", "_rates", "reservation")
+
+    def __init__(self, limiting: Limiting, reservation: Reservation, prompt: int, rates: dict[str, Rates]):
+        self._limiting = limiting
+        self.reservation = reservation
+        self._prompt = prompt
+        self._rates = rates
+
+    def lasts(self, account: Summary) -> bool:
+        """See `plan.Allowance`."""
+        self.reservation.spend(self.used(account)[1])
+        return not self.reservation.exhausted(self._limiting.wall())
+
+    def used(self, account: Summary) -> tuple[int, int]:
+        """Tokens and nano-dollars, as far as they are known."""
+        return used(account, self._prompt, self._rates)
+
+
+class Limiting:
+    """Where every key with limits stands."""
+
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        ledger: Ledger | None,
+        recorder: Recorder,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        prices: PriceList | None,
+    ):
+        self._keys = {key.name: key for key in keys if key.limits != Limits()}
+        self._ledger = ledger
+        self._recorder = recorder
+        self._clock = clock
+        self.wall = wall
+        self._prices = prices
+        self._standings: dict[str, Standing] = {}
+        self._grants: dict[str, Grant] = {}
+        self._reading = asyncio.Lock()
+
+    # -- acceptance -----------------------------------------------------------------------------------------------
+
+    async def ready(self, key: Key | None) -> None:
+        """The key's spending of before is known. Raises BadRequest (503) while it cannot be."""
+        if key is None or key.name not in self._keys or key.name in self._standings:
+            return
+        async with self._reading:
+            if key.name not in self._standings:
+                spent = await self._spent(key) if key.limits.budgets else ()
+                self._standings[key.name] = Standing(key.limits, spent, self.wall())
+
+    async def _spent(self, key: Key) -> tuple[int, ...]:
+        assert self._ledger is not None, "the configuration wants one"
+        since = [budget.began(self.wall()) for budget in key.limits.budgets]
+        try:
+            return await asyncio.to_thread(self._ledger.spent, key.name, since)
+        except StoreError as error:
+            logger.error("what the key %s has spent is not known: %s", key.name, error)
+            message = "what this key has spent is not known now; try again later"
+            raise BadRequest(message, status=503, code="ledger_unavailable") from None
+
+    def admitted(self, key: Key | None, plan: Plan) -> Plan:
+        """The plan of a request that may be served; what it needs is reserved. Raises BadRequest (403, 429). `ready`
+        comes before it."""
+        standing = self._standings.get(key.name) if key is not None else None
+        if key is None or standing is None:
+            return plan
+        rates = self._rates(key, plan) if key.limits.budgets and self._prices is not None else {}
+        prompt, most = asked(plan.request)
+        now, wall = self._clock(), self.wall()
+        refusal = standing.refusal(now, wall, prompt + most)
+        if refusal is not None:
+            raise _refused(key, refusal, _encoded(told(standing, now)))
+        first = next(iter(rates.values()), None)
+        cost = 0 if first is None else first.cost(Tokens(input=prompt))
+        grant = Grant(self, standing.reserve(now, wall, prompt + most, cost), prompt, rates)
+        self._grants[plan.stream] = grant
+        allowance = grant if rates else None
+        return msgspec.structs.replace(plan, allowance=allowance, told=_encoded(told(standing, now)))
+
+    def _rates(self, key: Key, plan: Plan) -> dict[str, Rates]:
+        rates: dict[str, Rates] = {}
+        tier = tier_of(plan.request)
+        for way in plan.ways:
+            assert self._prices is not None
+            price = self._prices.find(*way.name.split("/", 1))
+            if price is None:
+                message = f"the key {key.name!r} has a budget, and {way.name} has no price that could be held to it"
+                raise BadRequest(message, status=403, code="model_not_priced", param="model")
+            rates[way.name] = price.rates_for(tier)[0]
+        return rates
+
+    def released(self, stream: str) -> None:
+        """The stream does not begin after all."""
+        grant = self._grants.pop(stream, None)
+        if grant is not None:
+            grant.reservation.settle(self._clock(), 0, 0)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def record(self, summary: Summary) -> None:
+        """A stream is over: the next one may come. What it has used is corrected by its row."""
+        try:
+            self._recorder.record(summary)
+        finally:
+            grant = self._grants.get(summary.stream)
+            if grant is not None:
+                grant.reservation.settle(self._clock(), *grant.used(summary))
+                if self._prices is None:
+                    del self._grants[summary.stream]
+
+    def settled(self, row: Row) -> None:
+        """What the row says counts."""
+        grant = self._grants.pop(row.stream, None)
+        if grant is not None:
+            tokens, cost = row_used(row)
+            grant.reservation.settle(self._clock(), tokens, grant.reservation.cost if cost is None else cost)
+
+    # -- what it knows --------------------------------------------------------------------------------------------
+
+    @property
+    def figures(self) -> list[tuple[str, int, dict[str, int]]]:
+        """For the metrics: every key's open streams, and nano-dollars by period."""
+        return [
+            (name, standing.streams, {each.budget.period: each.spent for each in standing.spending})
+            for name, standing in self._standings.items()
+        ]
+
+
+def asked(request: StreamRequest) -> tuple[int, int]:
+    """About how many tokens a request has, and how many it asks for at the most; 0: it does not say."""
+    prompt = sum(len(bytes(value)) for value in request.body.values()) // BYTES_A_TOKEN
+    fields = {name: request.body[name] for name in _MOST_OUTPUT if name in request.body}
+    for outer, inner in (("generationConfig", "maxOutputTokens"), ("options", "num_predict")):
+        if outer in request.body:
+            nested = json.loads(bytes(request.body[outer]))
+            if isinstance(nested, dict) and type(nested.get(inner)) is int:
+                return prompt, max(0, nested[inner])
+    values = [json.loads(bytes(raw)) for raw in fields.values()]
+    return prompt, max((value for value in values if type(value) is int), default=0)
+
+
+def _refused(key: Key, refusal: Refusal, headers: Headers) -> BadRequest:
+    wait = 1 if refusal.wait is None else max(1, math.ceil(refusal.wait))
+    if refusal.limit == "budget_usd":
+        message = f"the budget of the key {key.name!r} is spent (keys: budget_usd)"
+        code = "budget_exceeded"
+    else:
+        message = f"the key {key.name!r} is over its limit (keys: {refusal.limit}); try again in {wait} s"
+        code = "rate_limit_exceeded"
+    headers = ((b"retry-after", b"%d" % wait), *headers)
+    return BadRequest(message, status=429, code=code, headers=headers)
+
+
+def _encoded(headers: list[tuple[str, str]]) -> Headers:
+    return tuple((name.encode(), value.encode()) for name, value in headers)

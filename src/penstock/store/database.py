@@ -1,0 +1,106 @@
+"""What a database of the ledger does. Everything here waits: it belongs to the writer's thread, or a reader's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.errors import PenstockError
+from penstock.metering.row import Row
+from penstock.outcome import Outcome
+from penstock.store import schema
+from penstock.store.query import By, Page, Query, Total
+
+
+class StoreError(PenstockError):
+    """The database is away, full, or not what it should be. Its message is fit for the log and holds no credential."""
+
+
+class Statements(Protocol):
+    """One connection of one transaction at a time. Everything raises StoreError."""
+
+    def migrate(self) -> int:
+        """Bring the tables up to date; the number of migrations that were missing."""
+        ...
+
+    def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Sequence[Any]]:
+        """The rows of a query."""
+        ...
+
+    def run(self, sql: str, values: Sequence[Any]) -> None:
+        """One statement in a transaction of its own."""
+        ...
+
+    def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
+        """Rows with their owners, in one transaction: the settled ones are numbered in their order."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back. Never raises."""
+
+
+class Database:
+    """The ledger's questions and answers over a connection's statements."""
+
+    def __init__(self, statements: Statements):
+        self._do = statements
+
+    def migrate(self) -> int:
+        """See `Statements.migrate`."""
+        return self._do.migrate()
+
+    def put(self, rows: Sequence[Row], owner: str) -> None:
+        """Open rows are opened or brought up to date, settled ones settled. Settled twice is settled once."""
+        latest: dict[str, Row] = {}
+        for row in rows:
+            known = latest.get(row.stream)
+            if known is None or known.outcome is None:
+                latest[row.stream] = row
+        owned = [(row, owner) for row in latest.values()]
+        settled = [each for each in owned if each[0].outcome is not None]
+        self._do.put(settled, [each for each in owned if each[0].outcome is None])
+
+    def beat(self, owner: str, now: float) -> None:
+        """The owner lives."""
+        self._do.run(schema.SEEN, (owner, now))
+
+    def bury(self, owner: str, warning: str) -> int:
+        """Settle what an owner that is gone has left open as ``crashed``, from the last checkpoint."""
+        found = self._do.fetch(schema.OPEN, (owner,))
+        left = [_crashed(msgspec.json.decode(row, type=Row), warning) for (row,) in found]
+        if left:
+            self.put(left, owner)
+        self._do.run(schema.GONE, (owner,))
+        return len(left)
+
+    def silent(self, since: float) -> list[str]:
+        """Owners that were not heard of since then."""
+        return [owner for (owner,) in self._do.fetch(schema.SILENT, (since,))]
+
+    def page(self, query: Query) -> Page:
+        """Settled rows."""
+        found = self._do.fetch(*query.rows())
+        rows = found[: query.limit]
+        follows = rows[-1][0] if len(found) > query.limit else None
+        return Page(tuple((seq, msgspec.json.decode(body, type=Row)) for seq, body in rows), follows)
+
+    def totals(self, query: Query, by: By) -> list[Total]:
+        """Sums by one column."""
+        return [
+            Total(group=group, streams=streams, input_tokens=int(given), output_tokens=int(made), cost=int(cost),
+                  unpriced=int(unpriced))
+            for group, streams, given, made, cost, unpriced in self._do.fetch(*query.totals(by))
+        ]  # fmt: skip
+
+    def close(self) -> None:
+        """See `Statements.close`."""
+        self._do.close()
+
+
+def _crashed(row: Row, warning: str) -> Row:
+    ended = row.started_at if row.ended_at is None else row.ended_at
+    return msgspec.structs.replace(
+        row, outcome=Outcome.CRASHED, ended_at=ended, basis="estimated", warnings=(*row.warnings, warning)
+    )
