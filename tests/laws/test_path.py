@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.stream.inputs import UpstreamBytes, UpstreamEnded, UpstreamHead, UpstreamOpened
+from penstock.stream.inputs import (
+    ClientLeft,
+    Shutdown,
+    Stop,
+    UpstreamBytes,
+    UpstreamEnded,
+    UpstreamHead,
+    UpstreamOpened,
+)
 from penstock.stream.plan import Plan
 from penstock.testing import frames, gemini, messages, playbook
 from penstock.testing.laws import comparable
@@ -75,3 +83,14 @@ def test_a_stream_is_on_the_path_from_the_third_delta_on(monkeypatch):
     )
     played(playbook.plan(targets=1), [(0.1 * number, frame) for number, frame in enumerate(CHAT, 1)])
     assert [text for text in read if text] == [" b", " c d", " e"]
+
+
+@pytest.mark.parametrize("cause", [Stop(), ClientLeft(), Shutdown(), UpstreamEnded(0, clean=True)])
+def test_what_was_learnt_does_not_outlive_the_answer(cause):
+    transcript = Transcript(playbook.plan(targets=1))
+    transcript.start(0.0)
+    for happened in (UpstreamOpened(0), UpstreamHead(0, 200, ()), *(UpstreamBytes(0, frame) for frame in CHAT), cause):
+        transcript.give(happened, 0.1)
+    body = transcript.body
+    transcript.give(UpstreamBytes(0, frames.chunk(" late")), 0.2)
+    assert transcript.body == body

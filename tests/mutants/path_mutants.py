@@ -17,7 +17,6 @@ ON_THE_PATH = [
         "        if probe:\n",
         KILLER,
     ),
-    Mutant("a text that stands twice is learnt", "10", ALIKE, "frame.find(text, at + 1) >= 0", "False", KILLER),
     Mutant("a raw line end in a text passes", "10", ALIKE, " or not _LINE_END.search(text)", " or True", KILLER),
     Mutant("it learns for ever", "12", ALIKE, "        self._chances -= 1\n", "", KILLER),
     Mutant(

@@ -13,6 +13,7 @@ from penstock.framing.sse import SSEFramer
 from penstock.usage import Usage
 from penstock.wire.alike import Alike
 from penstock.wire.anthropic_messages import MessagesDecoder
+from penstock.wire.cohere_chat import CohereDecoder
 from penstock.wire.gemini import GeminiDecoder
 from penstock.wire.openai_chat import ChatDecoder
 
@@ -113,10 +114,26 @@ def test_padding_of_other_than_letters_is_left_to_the_decoder(padding):
     assert asked(taught(frame(" river", padding="abc")), frame("x", padding=padding)) == ""
 
 
-def test_nothing_is_learnt_where_the_text_stands_twice():
+def test_nothing_is_learnt_where_the_text_stands_elsewhere_first():
     by = frame("m")
     assert by.count(b'"m"') == 2
     assert taught(by).attempt == -1
+
+
+def test_a_finish_between_the_text_and_its_padding_is_left_to_the_decoder():
+    data = frame("x", padding="abc").replace(b'"finish_reason":null', b'"finish_reason":"x"')
+    assert asked(taught(frame(" river", padding="abc")), data) == ""
+
+
+def test_line_ends_on_which_clients_break_are_left_to_a_decoder_that_mends_them():
+    def delta(text: str) -> bytes:
+        said = {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}}
+        return b"event: content-delta\ndata: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
+
+    alike, decoder = Alike(), CohereDecoder()
+    alike.learn(3, delta("a"), decoder.decode(delta("a"))[1], decoder)
+    assert asked(alike, delta("é")) == "é"
+    assert asked(alike, delta("b\u2028c")) == ""
 
 
 def test_nothing_is_learnt_where_the_text_is_written_otherwise_and_its_likeness_stands_elsewhere():

@@ -88,7 +88,7 @@ class Alike:
             # Half of a character, escaped.
             return
         at = frame.find(text)
-        if at < 0 or frame.find(text, at + 1) >= 0 or not frame.endswith(b"\n"):
+        if at < 0 or not frame.endswith(b"\n"):
             return
         head, padding, filling, tail, reads = frame[:at], *_filled(frame[at + len(text) :], decoder.alike or ())
         other = _PROBES[event.text == _PROBES[0]]
