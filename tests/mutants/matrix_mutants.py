@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants import CLIENT, MACHINE, UPSTREAM, Mutant
+from mutants import CLIENT, UPSTREAM, Mutant
 
 KILLER = "cases/test_BC_matrix.py"
 
@@ -54,14 +54,14 @@ MATRIX = [
     _lie(
         "nobody waits for a connection in vain",
         "B1",
-        MACHINE,
+        "stream/timing.py",
         "            if racer.state is Upstream.OPENING:\n",
         "            if False:\n",
     ),
     _lie(
         "the clock of silence is the attempt's",
         "B3",
-        MACHINE,
+        "stream/timing.py",
         "racer.last_token + between",
         "racer.dispatched + between",
     ),
@@ -83,7 +83,7 @@ MATRIX = [
         "retry-after is kept back",
         "C11",
         CLIENT,
-        "provider = head.passed_on(failure.headers, self._plan.secrets)",
+        "provider = self._passed_on(failure.headers)",
         "provider = ()",
     ),
     _lie(

@@ -132,7 +132,7 @@ MUTANTS = [
     Mutant(
         "the usage of what broke off is forgotten",
         "7",
-        UPSTREAM,
+        "stream/attempts.py",
         "total(attempt.beginning.usage, attempt.usage)",
         "attempt.usage",
     ),
@@ -243,7 +243,7 @@ MUTANTS = [
     Mutant(
         "anything else of a closed attempt is heard",
         "6",
-        UPSTREAM,
+        "stream/attempts.py",
         "attempt is not None and attempt.number == number",
         "True",
     ),
@@ -251,7 +251,7 @@ MUTANTS = [
     Mutant(
         "usage of a failed attempt stays",
         "7",
-        UPSTREAM,
+        "stream/attempts.py",
         "self._account.finish = attempt.usage, attempt.finish\n",
         "self._account.finish = attempt.usage or self._account.usage, attempt.finish\n",
         "stream/test_plays_failover.py",
@@ -277,14 +277,14 @@ MUTANTS = [
     Mutant(
         "the provider's clock runs while the client is blocked",
         "9",
-        MACHINE,
+        "stream/timing.py",
         "attempt is None or self._client.state is Client.BLOCKED",
         "attempt is None",
     ),
     Mutant(
         "the silence of a blocked client counts",
         "9",
-        UPSTREAM,
+        "stream/attempts.py",
         "            attempt.last_token = now\n            if attempt.paused",
         "            if attempt.paused",
         "stream/test_plays_client.py",
@@ -292,7 +292,7 @@ MUTANTS = [
     Mutant(
         "the first token's clock ran while the client was blocked",
         "9",
-        UPSTREAM,
+        "stream/attempts.py",
         "            attempt.dispatched += now - max(blocked_since, attempt.dispatched)\n",
         "",
         "stream/test_plays_client.py",
@@ -396,7 +396,7 @@ MUTANTS = [
     Mutant(
         "an ending closes one racer only",
         "2",
-        UPSTREAM,
+        "stream/attempts.py",
         "for attempt in reversed(self.racing):",
         "for attempt in self.racing[:1]:",
     ),
@@ -419,14 +419,14 @@ MUTANTS = [
     Mutant(
         "one clock runs for both racers",
         "9",
-        MACHINE,
+        "stream/timing.py",
         "        for racer in self._upstream.racing:\n",
         "        for racer in (attempt,):\n",
     ),
     Mutant(
         "a hedge costs nothing",
         "hedge",
-        MACHINE,
+        "stream/timing.py",
         "if budget is None or budget.withdraw():",
         "if True:",
         "stream/test_plays_hedging.py",
@@ -477,8 +477,8 @@ MUTANTS = [
         "a folded answer that never was is delivered",
         "7",
         CLIENT,
-        "happened is ClientStep.CLOSE and self._account.committed:",
-        "happened is ClientStep.CLOSE:",
+        "        if (happened is ClientStep.CLOSE or left) and self._account.committed:",
+        "        if happened is ClientStep.CLOSE or left:",
         "stream/test_plays_metering.py",
     ),
     Mutant(

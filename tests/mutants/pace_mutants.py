@@ -20,7 +20,7 @@ PACE = [
     Mutant(
         "an answer with its finish is too slow",
         "13",
-        MACHINE,
+        "stream/timing.py",
         "if probe is not None and not attempt.decoder.finished and (",
         "if probe is not None and (",
         PLAYS,
@@ -28,7 +28,7 @@ PACE = [
     Mutant(
         "a client that does not read makes its provider slow",
         "9",
-        UPSTREAM,
+        "stream/attempts.py",
         "                attempt.probe.resume(blocked_since, now)\n",
         "                pass\n",
         PLAYS,
