@@ -7,7 +7,7 @@ import pytest
 from play_endings import the_end, told
 
 from penstock.policy.hedge import HedgeBudget
-from penstock.stream.upstream import LOST
+from penstock.stream.attempts import LOST
 from penstock.testing.playbook import (
     ANY,
     DONE,
