@@ -477,8 +477,8 @@ MUTANTS = [
         "a folded answer that never was is delivered",
         "7",
         CLIENT,
-        "        if (happened is ClientStep.CLOSE or left) and self._account.committed:",
-        "        if happened is ClientStep.CLOSE or left:",
+        "        if last and self._account.committed and (",
+        "        if last and (",
         "stream/test_plays_metering.py",
     ),
     Mutant(

@@ -194,8 +194,9 @@ class ClientSide:
         self.ended = True
 
     def _move(self, happened: ClientStep) -> None:
-        left = happened is ClientStep.LEAVE and self._plan.resumable is None
-        if (happened is ClientStep.CLOSE or left) and self._account.committed:
+        followed = self._plan.resumable is not None
+        last = happened is ClientStep.CLOSE or (happened is ClientStep.LEAVE and not followed)
+        if last and self._account.committed and (followed or self.state is not Client.DETACHED):
             self.mark()
         self.state = step(CLIENT, self.state, happened)
         self._heard = self.state is not Client.CLOSED and self.state is not Client.DETACHED
