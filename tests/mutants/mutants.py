@@ -44,7 +44,7 @@ MUTANTS = [
         "a frame is sent that the journal does not have",
         "3",
         "stream/journaled.py",
-        "                    self._out.append(Append(frames))\n",
+        "        self._out.append(Append(data))\n",
         "",
         "stream/test_plays_leaving.py",
     ),
