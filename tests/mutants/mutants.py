@@ -49,6 +49,22 @@ MUTANTS = [
         "stream/test_plays_leaving.py",
     ),
     Mutant(
+        "a store that failed keeps what has no end any more",
+        "3",
+        "store/batches.py",
+        "        self._gone += lost\n",
+        "",
+        "store/test_batches_model.py",
+    ),
+    Mutant(
+        "a batch repeats what was written",
+        "3",
+        "store/batches.py",
+        "True, ring.last\n",
+        "True, ring.first - 1\n",
+        "store/test_batches_model.py",
+    ),
+    Mutant(
         "a drain asks the next target",
         "10",
         MACHINE,
