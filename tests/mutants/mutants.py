@@ -57,11 +57,11 @@ MUTANTS = [
         "store/test_batches_model.py",
     ),
     Mutant(
-        "a batch repeats what was written",
+        "a batch leaves a frame out",
         "3",
         "store/batches.py",
         "True, ring.last\n",
-        "True, ring.first - 1\n",
+        "True, ring.last + 1\n",
         "store/test_batches_model.py",
     ),
     Mutant(

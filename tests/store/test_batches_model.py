@@ -60,7 +60,7 @@ class StoreModel(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.per_stream = per_stream
         self.frames: list[bytes] = []
-        self.alive = True
+        self.alive, self.hurt = True, False
 
         async def inside() -> None:
             self.store = Shelf()
@@ -100,17 +100,23 @@ class StoreModel(RuleBasedStateMachine):
 
         self.loop.run_until_complete(inside())
 
-    @rule(fails=st.booleans())
-    def store_fails_or_is_back(self, fails: bool) -> None:
-        self.store.fails = fails
-
+    @precondition(lambda self: self.alive and self.log.seal is None)
     @rule()
-    def store_loses_its_data(self) -> None:
-        self.store.lose()
+    def the_store_refuses(self) -> None:
+        self.hurt = self.store.fails = True
+        self.deliver(1, 0, False)
+        self.write()
+        self.store.fails = False
 
-    @rule()
-    def owner_dies(self) -> None:
-        self.alive = False
+    @rule(really=st.integers(0, 4))
+    def the_store_loses_its_data(self, really: int) -> None:
+        if not really:
+            self.hurt = True
+            self.store.lose()
+
+    @rule(really=st.integers(0, 4))
+    def owner_dies(self, really: int) -> None:
+        self.alive = self.alive and really > 0
 
     @invariant()
     def a_reader_elsewhere_has_the_stream_or_the_truth(self) -> None:
@@ -134,6 +140,7 @@ class StoreModel(RuleBasedStateMachine):
         rest = self.frames[after:]
         if told:
             assert got[-1:] == told
+            assert told == [ORPHANED] or self.hurt or not store.held or after + 1 < self.log.ring.first
             assert rest[: len(got) - 1] == got[:-1]
             assert remote.seal == Seal(cut=True)
         elif remote.seal is None:
@@ -149,7 +156,7 @@ class StoreModel(RuleBasedStateMachine):
             largest = max(map(len, self.frames), default=0)
             assert self.log.ring.size <= max(self.per_stream, largest)
 
-    @precondition(lambda self: self.alive and not self.store.fails)
+    @precondition(lambda self: self.alive)
     @rule()
     def what_is_written_is_whole(self) -> None:
         self.write()
@@ -162,3 +169,17 @@ class StoreModel(RuleBasedStateMachine):
 
 StoreModel.TestCase.settings = settings(stateful_step_count=30, deadline=None)
 TestStoreModel = StoreModel.TestCase
+
+
+def test_whoever_follows_is_told_when_the_store_had_refused() -> None:
+    model = StoreModel()
+    model.begin(10**6)
+    try:
+        model.deliver(1, 0, False)
+        model.write()
+        model.the_store_refuses()
+        model.end(False)
+        model.what_is_written_is_whole()
+        assert model._read(0).seal == Seal(cut=True)
+    finally:
+        model.teardown()
