@@ -54,7 +54,8 @@ class RedisJournal(BatchWriter):
         """Write what is left, for a second, and let go."""
         await self.put_down(self._tasks)
         with contextlib.suppress(*_FAILURES):
-            await self._redis.aclose()
+            async with asyncio.timeout(1):
+                await self._redis.aclose()
 
     async def write(self, batches: Sequence[Batch], gone: Sequence[str], free: Sequence[Owned]) -> None:
         """In one pipeline. Raises Failed."""
