@@ -9,6 +9,7 @@ import logging
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Coroutine, Iterator
@@ -17,6 +18,8 @@ from typing import Any
 
 import uvicorn
 
+from penstock.config import values
+from penstock.config.journal import path_of
 from penstock.config.values import Config
 from penstock.config.values import Ledger as LedgerAt
 from penstock.drive.journal import Journal
@@ -49,6 +52,10 @@ class MissingExtra(PenstockError):
     """The configuration asks for what is not installed."""
 
 
+class StoreUnusable(PenstockError):
+    """The configuration names a file that cannot be used."""
+
+
 class Gateway:
     """A gateway's parts, wired."""
 
@@ -58,8 +65,7 @@ class Gateway:
         places = {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
         self.targets = Targets(loads=Loads(places))
         self.writer = writer or LogWriter()
-        self.store = _store(config)
-        self.journal = _journal(config, self.store)
+        self.journal, self.store = journal_of(config.journal)
         self._pool: Pool | None = None
         self.metrics = Metrics(
             active=lambda: len(self.streams),
@@ -119,24 +125,33 @@ class Gateway:
         loop.call_soon(look, time.monotonic())
 
 
-def _journal(config: Config, store: Store | None) -> Journal | None:
-    """Where delivered frames are kept."""
-    kept = config.journal
+def journal_of(kept: values.Journal | None) -> tuple[Journal | None, Store | None]:
+    """Where delivered frames are kept, and the store behind it. Raises MissingExtra, StoreUnusable."""
     if kept is None:
-        return None
-    return Journal(ttl=kept.ttl, per_stream=kept.per_stream, limit=kept.total, clock=time.monotonic, backing=store)
+        return None, None
+    store = _store(kept)
+    return Journal(
+        ttl=kept.ttl, per_stream=kept.per_stream, limit=kept.total, clock=time.monotonic, backing=store
+    ), store
 
 
-def _store(config: Config) -> Store | None:
-    """What stands behind the journal."""
-    kept = config.journal
-    if kept is None or not kept.url.startswith(("redis://", "rediss://")):
+def _store(kept: values.Journal) -> Store | None:
+    gateway = secrets.token_hex(8)
+    if kept.url.startswith("sqlite:"):
+        from penstock.store.sqlite_journal import SqliteJournal
+
+        path = path_of(kept.url)
+        try:
+            return SqliteJournal(path, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"journal.url: {path}: {error}") from error
+    if kept.url.startswith("memory:"):
         return None
     try:
         from penstock.store.redis_journal import RedisJournal
     except ModuleNotFoundError as error:
         raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
-    return RedisJournal(kept.url, gateway=secrets.token_hex(8), ttl=kept.ttl, per_stream=kept.per_stream)
+    return RedisJournal(kept.url, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
 
 
 def _ledger(kept: LedgerAt | None) -> Ledger | None:

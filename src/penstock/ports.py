@@ -94,8 +94,8 @@ class Sink(Protocol):
 class Log(Protocol):
     """The journal of one stream. Never raises, never waits."""
 
-    def append(self, frames: list[bytes]) -> None:
-        """Further data frames."""
+    def append(self, data: bytes) -> None:
+        """Further bytes."""
 
     def close(self, seal: Seal) -> None:
         """Its end."""

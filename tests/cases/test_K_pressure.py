@@ -325,3 +325,25 @@ async def test_K7_a_long_answer_is_not_kept(rig: Rig, tmp_path: Path) -> None:
         assert process.memory - before < 2 * MIB
         client.close()
         assert (await process.record(21))["outcome"] == "client_closed"
+
+
+async def test_K1_resumable_clients_that_read_nothing_cost_the_journal_and_no_more(rig: Rig, tmp_path: Path) -> None:
+    long = [hdr(), role(), *[raw(FRAME)] * (20 * MIB // len(FRAME)), fin(), done()]
+    upstream = await rig.upstream(*[[hdr(), role(), *[raw(FRAME)] * 20, fin(), done()]] * 20, *[long] * 5)
+    policy = {"delivery": {"slow_client": {"timeout": "1s"}, "on_disconnect": "detach"}}
+    settings = {**document([upstream.base_url], **policy), "journal": {"per_stream": "1MiB", "total": "2MiB"}}
+    async with ServeProcess(settings, tmp_path) as process:
+        await warm(process)
+        before = process.memory
+        clients = [await process.open(receive_buffer=4096) for _ in range(5)]
+        samples = []
+        async with asyncio.timeout(30):
+            while len(process.records) < 25:
+                samples.append(process.memory - before)
+                await asyncio.sleep(0.05)
+        # They were let go, the answers went on into the journal, and that kept their latest frames.
+        assert {(record["outcome"], record["leaving"]) for record in process.records[20:]} == {("completed", "detach")}
+        assert max(samples) < 5 * MIB + 2 * MIB + 4 * MIB
+        for client in clients:
+            assert await client.gone() in ("cut", "reset")
+        assert process.errors == []

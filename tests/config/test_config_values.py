@@ -189,6 +189,7 @@ def test_journal():
 
     assert journal("") == Journal() == journal("journal: {}")
     assert journal("journal: null") is None
+    assert journal("journal: {url: 'sqlite:///a.db'}") == Journal(url="sqlite:///a.db")
     assert journal("journal: {url: 'redis://:pass@r:6379/0'}") == Journal(url="redis://:pass@r:6379/0")
     assert journal("journal: {url: memory://, ttl: 1h, per_stream: 1MiB, total: 2MiB}") == Journal(
         ttl=3600.0, per_stream=1024**2, total=2 * 1024**2

@@ -14,6 +14,7 @@ from penstock.testing.process import ServeProcess, document
 from penstock.testing.redis_server import RedisServer
 from penstock.testing.rig import LiveGateway, Rig, request, until
 from penstock.testing.steps import done, fin, hdr, role, tok, until_closed
+from penstock.wire import json
 
 ON = {"x-penstock-resume": "on"}
 
@@ -117,6 +118,96 @@ async def test_M6_the_live_stream_outlives_the_store(rig: Rig, redis: RedisServe
     assert any("can be resumed at this gateway alone" in line for line in one.writer.lines)
     missing = await other.get(f"/v1/streams/{stream}/events")
     assert missing.status == 410
+
+
+async def test_M6_a_store_that_does_not_answer_slows_nobody(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(1500, gap=0.004), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.events(4)
+    stream = client.headers["x-penstock-stream"]
+    await stored(other, stream)
+    redis.freeze()
+    try:
+        # Longer than the store is waited for.
+        answer = await client.answer(within=30)
+        assert (answer.ended, answer.marks) == ("clean", 1)
+        assert len(rig.upstreams[0].requests) == 1  # type: ignore[union-attr]
+        log = one.gateway.journal and one.gateway.journal.get(stream)
+        assert log is not None
+        # What waits for the store is not held a second time.
+        assert one.metric("penstock_journal_bytes") <= len(answer.body)
+        await until(lambda: one.metric("penstock_journal_streams_lost_total") == 1, within=10)
+        assert await events(one, stream) == answer.body
+    finally:
+        redis.thaw()
+    await one.record()
+
+
+async def test_M6_streams_are_shared_again_when_the_store_is_back(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, *[[hdr(), role(), tok(20, gap=0.01), fin(), done()]] * 30)
+    await redis.kill()
+    alone = await one.ask(headers=ON)
+    assert alone.marks == 1
+    await redis.start()
+
+    async def shared() -> bool:
+        answer = await one.ask(headers=ON)
+        await asyncio.sleep(0.1)
+        return (await other.get(f"/v1/streams/{answer.headers['x-penstock-stream']}")).status == 200
+
+    async with asyncio.timeout(15):
+        while not await shared():
+            pass
+
+
+async def test_M6_the_store_has_lost_its_data(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(100, gap=0.01), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.events(4)
+    stream = client.headers["x-penstock-stream"]
+    await stored(other, stream)
+    follower = asyncio.create_task(events(other, stream))
+    await asyncio.sleep(0.1)
+    await redis.say("FLUSHALL")
+    told = SSEFramer().feed(await follower)
+    answer = await client.answer()
+    assert (answer.ended, answer.marks) == ("clean", 1)
+    assert b'"code":"not_resumable"' in told[-1]
+    assert answer.body.startswith(b"".join(told[:-1]))
+    assert await events(one, stream) == answer.body
+
+
+async def test_M9_the_streams_of_all_gateways_are_listed(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, *[[hdr(), role(), tok(3), fin(), done()]] * 2)
+    first = (await one.ask(headers=ON)).headers["x-penstock-stream"]
+    second = (await other.ask(headers=ON)).headers["x-penstock-stream"]
+    await stored(other, first)
+    await stored(one, second)
+    for gateway in (one, other):
+        listed = {shown["id"]: shown for shown in (await gateway.get("/v1/streams")).json["data"]}
+        assert set(listed) == {first, second}
+        await until(lambda: len(one.records) == len(other.records) == 1)
+        assert {shown["outcome"] for shown in listed.values()} == {"completed"}
+
+
+async def test_M1_a_response_of_another_gateway(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(200, gap=0.02)])
+    client = await one.connect()
+    body = {"model": "m", "input": "hello", "stream": True}
+    await client.post("/v1/responses", json.dumps(body), ON)
+    seen = [json.loads(event.data.encode()) for event in await client.events(8)]
+    name = seen[0]["response"]["id"]
+    await stored(other, client.headers["x-penstock-stream"])
+    shown = (await other.get(f"/v1/responses/{name}")).json
+    assert (shown["id"], shown["status"]) == (name, "in_progress")
+    reader = await other.connect()
+    await reader.request("GET", f"/v1/responses/{name}?stream=true&starting_after=3")
+    assert json.loads((await reader.events(1))[0].data.encode())["sequence_number"] == 4
+    cancelled = await other.post(f"/v1/responses/{name}/cancel", b"")
+    assert (cancelled.status, cancelled.json["id"], cancelled.json["status"]) == (200, name, "cancelled")
+    assert (await client.answer()).ended == "clean"
+    assert (await reader.answer()).ended == "clean"
+    assert (await one.record())["outcome"] == "stopped"
 
 
 # -- in processes of their own --------------------------------------------------------------------------------------

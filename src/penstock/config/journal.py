@@ -8,7 +8,8 @@ from penstock.config.reading import Field
 from penstock.config.values import Journal
 
 KEYS = ("url", "ttl", "per_stream", "total")
-URL = "memory:// or redis://host:6379/0"
+URL = "memory://, sqlite:///journal.db or redis://host:6379/0"
+_SQLITE = "sqlite:///"
 
 
 def read_journal(field: Field | None) -> Journal | None:
@@ -40,4 +41,11 @@ def usable(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
+    if parts.scheme == "sqlite":
+        return url.startswith(_SQLITE) and len(url) > len(_SQLITE)
     return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
+
+
+def path_of(url: str) -> str:
+    """The file of ``sqlite:///journal.db``, or with a fourth slash ``sqlite:////var/lib/penstock/journal.db``."""
+    return url.removeprefix(_SQLITE)

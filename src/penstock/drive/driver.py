@@ -89,7 +89,6 @@ class Driver:
             commands.Open: self._open,
             commands.Close: self._close,
             commands.Head: self._head,
-            commands.Append: self._append,
             commands.Seal: self._seal,
             commands.End: self._end,
             commands.Pause: self._pause,
@@ -158,6 +157,9 @@ class Driver:
         for command in todo:
             if type(command) is commands.Send:
                 self._sink.write(command.data)
+            elif type(command) is commands.Append:
+                if self._log is not None:
+                    self._log.append(command.data)
             else:
                 self._carriers[type(command)](command)
 
@@ -243,10 +245,6 @@ class Driver:
 
     def _end(self, command: commands.End) -> None:
         self._sink.end(abort=command.abort, cut=command.cut)
-
-    def _append(self, command: commands.Append) -> None:
-        if self._log is not None:
-            self._log.append(command.frames)
 
     def _seal(self, command: commands.Seal) -> None:
         if self._log is not None:

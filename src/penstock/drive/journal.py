@@ -12,8 +12,13 @@ import msgspec
 
 from penstock.outcome import Outcome
 from penstock.stream.commands import Seal
+from penstock.stream.numbering import Frames
 from penstock.stream.ring import Ring
 
+STEP = 4096
+"""Bytes of a stream that are not counted yet, at the most."""
+AT_ONCE = 1024 * 1024
+"""Bytes of a stream that were not looked at yet, at the most."""
 SWEEP = 1.0
 """Seconds between two looks for journals that have expired, at the least."""
 _NAME = re.compile(rb'"(?:response_id|id)"\s*:\s*"((?:resp|st)_[^"]+)"')
@@ -57,8 +62,8 @@ class Backing(Protocol):
     def began(self, log: Log) -> None:
         """A stream begins."""
 
-    def appended(self, log: Log, first: int, frames: list[bytes]) -> None:
-        """Frames from the cursor ``first`` on."""
+    def appended(self, log: Log) -> None:
+        """There is more than it has. Said once, until it says `Log.taken`."""
 
     def sealed(self, log: Log) -> None:
         """The journal has its end."""
@@ -68,59 +73,131 @@ class Backing(Protocol):
 
 
 class Log:
-    """The journal of one stream."""
+    """The journal of one stream. What is appended is looked at when somebody reads, and not before: a chunk costs
+    little here."""
 
-    __slots__ = ("_journal", "expires", "facts", "followers", "name", "on_followers", "outcome", "ring", "seal")
+    __slots__ = (
+        "_backing",
+        "_frames",
+        "_journal",
+        "_mark",
+        "_name",
+        "_pieces",
+        "_ring",
+        "_taken",
+        "_told",
+        "expires",
+        "facts",
+        "followers",
+        "known",
+        "on_followers",
+        "outcome",
+        "seal",
+        "size",
+    )
 
     def __init__(self, journal: Journal, facts: Facts, limit: int):
         self._journal = journal
+        self._backing = journal.backing
         self.facts = facts
-        self.ring = Ring(limit)
+        self._frames = Frames(facts.content_type.encode())
+        self._pieces: list[bytes] = []
+        """Behind what is in the ring."""
+        self._ring = Ring(limit)
+        self.size = 0
+        """Bytes of both."""
+        self.known = 0
+        """The size that the journal was told last."""
+        self._mark = 0
+        """Over this size it is told again."""
+        self._taken = False
+        """The store has all, as far as it knows."""
+        self._told = False
+        """Somebody is to hear of news."""
+        self._name = ""
         self.seal: Seal | None = None
         """How it ended; None while the stream is live."""
         self.outcome: Outcome | None = None
-        self.name = ""
-        """The answer's id on the wire of OpenAI's Responses."""
         self.followers: list[Follower] = []
         self.on_followers: Callable[[int], None] | None = None
         self.expires = float("inf")
 
-    def append(self, frames: list[bytes]) -> None:
-        """Frames, as the client was sent them."""
-        ring = self.ring
-        journal = self._journal
-        if not ring.size:
-            self._read_name(frames)
-        journal.size += ring.append(frames)
-        if journal.size > journal.limit:
-            journal.shrink()
-        if journal.backing is not None:
-            journal.backing.appended(self, ring.last - len(frames) + 1, frames)
-        if self.followers:
-            self._spread()
+    def append(self, data: bytes) -> None:
+        """Further bytes of the client's wire."""
+        self._pieces.append(data)
+        self.size = size = self.size + len(data)
+        if size > self._mark:
+            self._count()
+        if self._told:
+            self._tell()
 
     def close(self, seal: Seal) -> None:
         """The end."""
         # Before the last frame: readers are to know what that is.
         self.seal = seal
+        ring = self.ring
+        ring.append(self._frames.rest())
         if seal.body is not None:
-            self.append([seal.body])
+            ring.append([seal.body])
             if seal.status >= 400:
                 self._journal.release(self.facts.stream)
+        self.size = ring.size
+        self._count()
         self._journal.sealed(self)
-        self._spread()
+        self._tell()
 
-    def _spread(self) -> None:
+    @property
+    def ring(self) -> Ring:
+        """The frames."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            take = self._frames.take
+            self._ring.append([frame for piece in pieces for frame in take(piece)])
+            self.size = self._ring.size
+        return self._ring
+
+    @property
+    def name(self) -> str:
+        """The answer's id on the wire of OpenAI's Responses; empty on others, and before it is known."""
+        if not self._name and self.facts.client_wire == "openai-responses" and self.size:
+            ring = self.ring
+            first = ring.after(ring.first - 1, 1)
+            if first and (found := _NAME.search(first[0])):
+                self._name = found[1].decode("utf-8", "replace")
+        return self._name
+
+    def shrink(self, limit: int) -> None:
+        """Let the oldest frames go."""
+        self.ring.shrink(limit)
+        self.size = self.known = self._ring.size
+
+    def taken(self) -> None:
+        """The store has all that there is now."""
+        self._taken = True
+        self._told = True
+
+    def _count(self) -> None:
+        """Tell the journal what is held: now and then, and not of every chunk."""
+        if self.size > self._ring.limit or self.size - self._ring.size > AT_ONCE:
+            # Splitting all of a long answer at once would be felt by others.
+            self.ring.shrink(self._ring.limit - self._ring.limit // 16)
+            self.size = self._ring.size
+        grown, self.known = self.size - self.known, self.size
+        self._mark = self.size + STEP
+        self._journal.counted(grown)
+
+    def _tell(self) -> None:
+        if self._taken and self._backing is not None:
+            self._taken = False
+            self._backing.appended(self)
         for follower in tuple(self.followers):
             follower.news()
-
-    def _read_name(self, frames: list[bytes]) -> None:
-        if self.facts.client_wire == "openai-responses" and (found := _NAME.search(frames[0])):
-            self.name = found[1].decode("utf-8", "replace")
+        self._told = bool(self.followers)
 
     def follow(self, follower: Follower) -> None:
         """Tell it of news from now on."""
         self.followers.append(follower)
+        self._told = True
         if self.on_followers is not None:
             self.on_followers(len(self.followers))
 
@@ -195,21 +272,27 @@ class Journal:
     def drop(self, log: Log) -> None:
         """Nothing of it can be replayed any more."""
         if self._logs.pop(log.facts.stream, None) is not None:
-            self.size -= log.ring.size
+            self.size -= log.known
             key = self._keys_of.pop(log.facts.stream, None)
             if key is not None:
                 self._keys.pop(key, None)
 
-    def shrink(self) -> None:
-        """Over the limit of all together: what ended first goes first, then the oldest frames of the longest."""
+    def counted(self, grown: int) -> None:
+        """A journal has grown, or shrunk. Over the limit of all together what ended first goes first, then the oldest
+        frames of the longest."""
+        self.size += grown
+        if self.size > self.limit:
+            self._shrink()
+
+    def _shrink(self) -> None:
         while self.size > self.limit and self._ended:
             self.drop(self._ended.popleft())
         while self.size > self.limit and self._logs:
-            longest = max(self._logs.values(), key=lambda log: log.ring.size)
-            before = longest.ring.size
-            longest.ring.shrink(before // 2)
-            self.size += longest.ring.size - before
-            if longest.ring.size == before:
+            longest = max(self._logs.values(), key=lambda log: log.known)
+            before = longest.known
+            longest.shrink(longest.ring.size // 2)
+            self.size += longest.known - before
+            if longest.known >= before:
                 break
 
     def close(self) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -15,7 +13,9 @@ from penstock.drive.journal import Facts, Journal, Log
 from penstock.drive.reader import Manner, Source
 from penstock.errors import BadRequest, Fault
 from penstock.outcome import Outcome
+from penstock.server.asked import after_of, fields_of, fingerprint_of, gone, idempotency_key
 from penstock.store.shared import Held, Store
+from penstock.store.shared import Known as Stands
 from penstock.stream import numbering
 from penstock.stream.commands import Seal
 from penstock.stream.head import header
@@ -113,7 +113,7 @@ class Resuming:
             log.outcome = driver.outcome
             if log.seal is None:
                 # Its machine broke: nobody is to wait for more.
-                log.append([log.facts.orphaned])
+                log.append(log.facts.orphaned)
                 log.close(Seal(cut=True))
         if len(self._ended) >= RECENT:
             del self._ended[next(iter(self._ended))]
@@ -128,7 +128,7 @@ class Resuming:
             return None
         named = numbering.cursor(cursor.decode("latin-1"))
         if named is None:
-            raise _gone("Last-Event-ID names no frame of a stream: it has the form <stream>.<n>")
+            raise gone("Last-Event-ID names no frame of a stream: it has the form <stream>.<n>")
         found = await self._held(named[0], key)
         if found.facts.client_wire != wire.name:
             raise BadRequest(f"the stream speaks {found.facts.client_wire}, not {wire.name}")
@@ -163,7 +163,7 @@ class Resuming:
         """What ``GET /v1/streams/{id}/events`` reads. Raises BadRequest (400, 410)."""
         found = await self._held(stream, key)
         fields = fields_of(query)
-        after, by_id = _after(stream, header(headers, b"last-event-id"), fields.get("after"))
+        after, by_id = after_of(stream, header(headers, b"last-event-id"), fields.get("after"))
         wanted = (header(headers, b"x-penstock-resume") or b"").lower() == b"ids" or fields.get("ids") in ("1", "true")
         return await self._taken(found, after, events=True, ids=wanted or by_id or found.facts.ids)
 
@@ -174,8 +174,8 @@ class Resuming:
             known = self._live.get(stream)
             shown = self._ended.get(stream) if known is None else _shown(known, None)
             if shown is not None and may(key, shown["key"]) and not shown["resumable"]:
-                raise _gone(f"the stream {stream} is not resumable: send x-penstock-resume: on with its request")
-            raise _gone(f"the stream {stream} is unknown here, or its journal has expired")
+                raise gone(f"the stream {stream} is not resumable: send x-penstock-resume: on with its request")
+            raise gone(f"the stream {stream} is unknown here, or its journal has expired")
         return log
 
     async def _found(self, stream: str) -> Log | Held | None:
@@ -198,15 +198,22 @@ class Resuming:
         else:
             first, source = found.ring.first, found
         if after + 1 < first:
-            raise _gone(f"the frames {after + 1} to {first - 1} are no longer held (journal.per_stream)")
+            raise gone(f"the frames {after + 1} to {first - 1} are no longer held (journal.per_stream)")
         return Taken(source=source, after=after, manner=manner)
 
     # -- seeing and stopping --------------------------------------------------------------------------------------
 
-    def listed(self, key: Key | None) -> list[dict[str, Any]]:
-        """The streams that this key may see, the latest first."""
-        found = (self._find(stream, key) for stream in reversed([*self._ended, *self._live]))
-        return [shown for shown in found if shown is not None]
+    async def listed(self, key: Key | None) -> list[dict[str, Any]]:
+        """The streams that this key may see, the latest first: those of this gateway, and what the store knows."""
+        found = [self._find(stream, key) for stream in reversed([*self._ended, *self._live])]
+        shown = {one["id"]: one for one in found if one is not None}
+        if self.store is None:
+            return list(shown.values())
+        for known in await self.store.listed(RECENT):
+            facts = known.held.facts
+            if may(key, facts.owner):
+                shown.setdefault(facts.stream, _elsewhere(known))
+        return sorted(shown.values(), key=lambda one: -int(one["began"]))
 
     def shown(self, stream: str, key: Key | None) -> dict[str, Any]:
         """One of them. Raises BadRequest (404)."""
@@ -236,22 +243,26 @@ class Resuming:
         shown = self._find(stream, key)
         if shown is not None or self.store is None:
             return shown or self.shown(stream, key)
-        held = await self.store.find(stream)
-        if held is None or not may(key, held.facts.owner):
+        known = await self.store.known(stream)
+        if known is None or not may(key, known.held.facts.owner):
             return self.shown(stream, key)
-        facts = held.facts
-        return {
-            "id": stream,
-            "object": "stream",
-            "state": "elsewhere",
-            "key": facts.owner,
-            "resumable": True,
-            "began": facts.began,
-            "route": facts.route,
-            "model": facts.model,
-            "client_wire": facts.client_wire,
-            "streamed": facts.form != numbering.WHOLE,
-        }
+        return _elsewhere(known)
+
+    async def answer(self, name: str, key: Key | None) -> str | None:
+        """As `response`, and of other gateways too."""
+        stream = self.response(name, key)
+        if stream is None and self.store is not None and (found := await self.store.named(name)) is not None:
+            held = await self.store.find(found)
+            stream = found if held is not None and may(key, held.facts.owner) else None
+        return stream
+
+    async def all_of(self, stream: str, key: Key | None) -> tuple[Facts, Source]:
+        """All that is held of a stream now, and what comes. Raises BadRequest (410)."""
+        found = await self._held(stream, key)
+        if isinstance(found, Log):
+            return found.facts, found
+        assert self.store is not None
+        return found.facts, await self.store.snapshot(found)
 
     def response(self, name: str, key: Key | None) -> str | None:
         """The stream whose answer has this id on OpenAI's Responses wire, if the key may see it."""
@@ -299,6 +310,24 @@ def _shown(known: Known, outcome: Outcome | None) -> dict[str, Any]:
     }
 
 
+def _elsewhere(known: Stands) -> dict[str, Any]:
+    """The same of a stream that this gateway does not have."""
+    facts = known.held.facts
+    return {
+        "id": facts.stream,
+        "object": "stream",
+        "state": known.state,
+        "outcome": known.outcome,
+        "key": facts.owner,
+        "resumable": True,
+        "began": facts.began,
+        "route": facts.route,
+        "model": facts.model,
+        "client_wire": facts.client_wire,
+        "streamed": facts.form != numbering.WHOLE,
+    }
+
+
 def manner_of(facts: Facts, *, events: bool, ids: bool) -> Manner:
     """How a reader gets a stream. ``events``: from the endpoint that speaks server-sent events whatever the wire."""
     spoken = facts.form == numbering.EVENTS or events
@@ -320,51 +349,9 @@ def may(key: Key | None, owner: str | None) -> bool:
     return key is None or key.admin or key.name == owner
 
 
-def idempotency_key(headers: Headers) -> str | None:
-    """The key that a request names itself by. Raises BadRequest."""
-    value = header(headers, b"idempotency-key")
-    if value is None:
-        return None
-    if not 1 <= len(value) <= 255 or not all(32 < byte < 127 for byte in value):
-        message = "Idempotency-Key takes 1 to 255 visible ASCII characters"
-        raise BadRequest(message, param="Idempotency-Key")
-    return value.decode()
-
-
-def fingerprint_of(path: str, body: bytes) -> bytes:
-    """The same for the same request."""
-    return hashlib.sha256(path.encode() + b"\0" + body).digest()
-
-
-def fields_of(query: bytes) -> dict[str, str]:
-    """The fields of a query, of several of one name the last."""
-    found = parse_qs(query.decode("latin-1"), keep_blank_values=True)
-    return {name: values[-1] for name, values in found.items()}
-
-
 def _owner(key: Key | None) -> str | None:
     return None if key is None else key.name
 
 
-def _gone(message: str) -> BadRequest:
-    return BadRequest(message, status=410, code="not_resumable")
-
-
 def _fault(message: str, code: str) -> Fault:
     return Fault(message, code, "server_error", 502, outcome=code)
-
-
-def _after(stream: str, last_event_id: bytes | None, after: str | None) -> tuple[int, bool]:
-    """The cursor, and whether it came as an event's id, which is the later of the two: a browser asks for the same
-    address again. Raises BadRequest."""
-    if last_event_id:
-        said = last_event_id.decode("latin-1").strip()
-        named = numbering.cursor(said if "." in said else f"{stream}.{said}")
-        if named is None or named[0] != stream:
-            raise BadRequest(f"Last-Event-ID is no frame of the stream {stream}", param="Last-Event-ID")
-        return named[1], True
-    if after is None:
-        return 0, False
-    if (named := numbering.cursor(f"{stream}.{after}")) is None:
-        raise BadRequest("after takes the number of the last frame that was seen, 0 for none", param="after")
-    return named[1], False

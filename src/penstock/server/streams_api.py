@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from penstock.config.values import Key
-from penstock.drive.journal import Log
+from penstock.drive.journal import Facts
+from penstock.drive.reader import Source
 from penstock.errors import BadRequest
 from penstock.framing.sse import parse
 from penstock.server.answers import Receive, Send, answer
+from penstock.server.asked import fields_of
 from penstock.server.auth import Keyring
-from penstock.server.resume import Resuming, Taken, fields_of, manner_of
+from penstock.server.resume import Resuming, Taken, manner_of
 from penstock.stream.ring import PIECE
 from penstock.wire import json
 
@@ -54,7 +56,7 @@ class StreamsApi:
         return self._keyring.who(scope["headers"], scope["query_string"])
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
-        data = self._resuming.listed(self._who(scope))
+        data = await self._resuming.listed(self._who(scope))
         await answer(send, 200, json.dumps({"object": "list", "data": data}))
 
     async def _show(self, stream: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,44 +76,47 @@ class StreamsApi:
 
     async def _response(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._who(scope)
-        log = self._resuming.readable(self._ours(name, scope, key), key)
+        facts, log = await self._resuming.all_of(await self._ours(name, scope, key), key)
         fields = fields_of(scope["query_string"])
         if fields.get("stream") != "true":
-            await answer(send, 200, json.dumps(_object(log)))
+            await answer(send, 200, json.dumps(_object(facts, log)))
             return
         wanted = fields.get("starting_after", "-1")
         if not wanted.removeprefix("-").isdigit():
             message = "starting_after takes the sequence_number of the last event that was seen"
             raise BadRequest(message, param="starting_after")
-        after = _cursor(log, int(wanted))
+        after = _cursor(facts, log, int(wanted))
         if after + 1 < log.ring.first:
             raise BadRequest(f"the events after {wanted} are no longer held", status=410, code="not_resumable")
-        manner = manner_of(log.facts, events=True, ids=log.facts.ids)
+        manner = manner_of(facts, events=True, ids=facts.ids)
         await self._read(Taken(source=log, after=after, manner=manner), scope, receive, send)
 
     async def _cancel(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._who(scope)
-        stream = self._ours(name, scope, key)
+        stream = await self._ours(name, scope, key)
         shown = await self._resuming.stop(stream, key)
-        response = _object(self._resuming.readable(stream, key)) if shown["resumable"] else {}
+        response = {}
+        if shown["resumable"]:
+            facts, log = await self._resuming.all_of(stream, key)
+            response = _object(facts, log)
         state = "completed" if shown["outcome"] == "completed" else "cancelled"
         body = {"id": name, "object": "response", "model": shown["model"], **response, "status": state}
         await answer(send, 200, json.dumps(body))
 
-    def _ours(self, name: str, scope: Scope, key: Key | None) -> str:
-        stream = self._resuming.response(name, key)
+    async def _ours(self, name: str, scope: Scope, key: Key | None) -> str:
+        stream = await self._resuming.answer(name, key)
         if stream is None:
             raise BadRequest(f"there is nothing at {scope['penstock.path']}", status=404, code="not_found")
         return stream
 
 
-def _documents(log: Log) -> list[tuple[int, dict[str, Any]]]:
+def _documents(facts: Facts, log: Source) -> list[tuple[int, dict[str, Any]]]:
     """The events that are held, with their cursors; of a folded answer the answer."""
     found, number = [], log.ring.first - 1
     while frames := log.ring.after(number, PIECE):
         for frame in frames:
             number += 1
-            data = frame if log.facts.form == "whole" else parse(frame).data
+            data = frame if facts.form == "whole" else parse(frame).data
             try:
                 document = json.loads(data or b"")
             except ValueError:
@@ -121,10 +126,10 @@ def _documents(log: Log) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def _cursor(log: Log, sequence_number: int) -> int:
+def _cursor(facts: Facts, log: Source, sequence_number: int) -> int:
     """The cursor of the last event up to that sequence number."""
     found = log.ring.first - 1
-    for number, document in _documents(log):
+    for number, document in _documents(facts, log):
         said = document.get("sequence_number")
         if isinstance(said, int) and said <= sequence_number:
             found = number
@@ -134,9 +139,9 @@ def _cursor(log: Log, sequence_number: int) -> int:
     return found
 
 
-def _object(log: Log) -> dict[str, Any]:
+def _object(facts: Facts, log: Source) -> dict[str, Any]:
     """The response as it was last told."""
-    for _, document in reversed(_documents(log)):
+    for _, document in reversed(_documents(facts, log)):
         response: Any = document if document.get("object") == "response" else document.get("response")
         if isinstance(response, dict):
             return response

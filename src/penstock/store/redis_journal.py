@@ -1,8 +1,9 @@
-"""The journal in Redis or Valkey: shared by gateways, written in batches, never waited for by the live path.
+"""The journal in Redis or Valkey: shared by gateways.
 
 Per stream two keys: ``penstock:<stream>`` holds its facts, ``penstock:<stream>:frames`` is a Redis stream. An entry
-``<n>-0`` holds the frames up to the cursor ``n``, and an entry ``<n>-1`` is the journal's end. A gateway that lives has
-a key of its own, which expires when it does not renew it: so the others see that the owner of a stream is gone.
+``<n>-0`` holds the frames up to the cursor ``n``, and an entry ``<n>-1`` is the journal's end. ``penstock:streams`` is
+the index, by their beginning. A gateway that lives has a key of its own, which expires when it does not renew it: so
+the others see that the owner of a stream is gone.
 """
 
 from __future__ import annotations
@@ -10,173 +11,90 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from penstock.drive.journal import Log
-from penstock.store.shared import Ended, Held, RemoteLog
+from penstock.store.batches import Batch, BatchWriter, Failed, Owned
+from penstock.store.shared import Ended, Held, Known, RemoteLog
 
-logger = logging.getLogger("penstock.journal")
-INTERVAL = 0.02
-"""Seconds for which frames are gathered."""
 LEASE = 3.0
 """Seconds after which a gateway that says nothing is gone."""
 TIMEOUT = 5.0
-BACKLOG = 64 * 1024 * 1024
-"""Bytes that may wait for the store."""
+MOST = 10_000
+"""Streams in the index."""
+_INDEX = "penstock:streams"
 _FAILURES = (RedisError, OSError, TimeoutError)
 _encode, _frames = msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[bytes])
 _held, _ended = msgspec.msgpack.Decoder(Held), msgspec.msgpack.Decoder(Ended)
 
 
-class RedisJournal:
+class RedisJournal(BatchWriter):
     """One gateway's access to the shared journal. ``on_stop`` is told of streams that others want stopped."""
 
     def __init__(self, url: str, *, gateway: str, ttl: float, per_stream: int):
+        super().__init__()
         self._redis: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._gateway = gateway
         self._ttl = max(1, int(ttl * 1000))
         self._per_stream = per_stream
-        self._pending: list[tuple[Log, int, list[bytes] | None]] = []
-        self._waiting = 0
-        self._wake = asyncio.Event()
-        self._live: dict[str, Log] = {}
-        """What this gateway owns and the store has all of."""
-        self._forget: list[str] = []
-        """Keys that are to go when the store is back."""
+        self._renewed: dict[str, float] = {}
+        """When the streams that live were last given their ``ttl``."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._down = False
-        self.lost = 0
-        """Streams of which the store did not take all."""
-        self.on_stop: Callable[[str], None] = lambda stream: None
 
     def start(self) -> None:
         """Begin; on the loop that serves."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(work()) for work in (self._write, self._renew, self._listen)]
+            self._tasks = [asyncio.create_task(work()) for work in (self.work, self._renew, self._listen)]
 
     async def close(self) -> None:
         """Write what is left, for a second, and let go."""
-        for task in self._tasks[1:]:
-            task.cancel()
-        if self._pending and not self._down:
-            with contextlib.suppress(*_FAILURES):
-                async with asyncio.timeout(1):
-                    await self._flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self.put_down(self._tasks)
         with contextlib.suppress(*_FAILURES):
-            await self._redis.aclose()
+            async with asyncio.timeout(1):
+                await self._redis.aclose()
 
-    # -- from the live path: nothing waits ------------------------------------------------------------------------
-
-    def began(self, log: Log) -> None:
-        """A stream begins."""
-        self._live[log.facts.stream] = log
-        self._add(log, 0, [])
-
-    def appended(self, log: Log, first: int, frames: list[bytes]) -> None:
-        """Frames."""
-        if log.facts.stream in self._live:
-            self._waiting += sum(map(len, frames))
-            self._add(log, first, frames)
-            if self._waiting > BACKLOG:
-                self._give_up("more waits for it than it takes")
-
-    def sealed(self, log: Log) -> None:
-        """The end."""
-        if log.facts.stream in self._live:
-            self._add(log, log.ring.last, None)
-
-    def _add(self, log: Log, first: int, frames: list[bytes] | None) -> None:
-        if not self._pending:
-            self._wake.set()
-        self._pending.append((log, first, frames))
-
-    def released(self, owner: str | None, name: str) -> None:
-        """An idempotency key whose stream came to nothing."""
-        self._forget.append(key_of(owner, name))
-        self._wake.set()
-
-    # -- the writer -----------------------------------------------------------------------------------------------
-
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(INTERVAL)
-            self._wake.clear()
-            try:
-                await self._flush()
-                if self._down:
-                    self._down = False
-                    logger.info("the journal's store is back")
-            except _FAILURES as error:
-                self._give_up(str(error) or type(error).__name__)
-                await asyncio.sleep(1)
-                if self._forget:
-                    self._wake.set()
-
-    async def _flush(self) -> None:
-        pending, self._pending, self._waiting = self._pending, [], 0
-        joined: dict[str, tuple[Log, list[bytes], int, bool, bool]] = {}
-        for log, first, frames in pending:
-            stream = log.facts.stream
-            _, held, last, new, end = joined.get(stream, (log, [], log.ring.last, False, False))
-            if frames:
-                held += frames
-                last = first + len(frames) - 1
-            joined[stream] = log, held, last, new or first == 0, end or frames is None
+    async def write(self, batches: Sequence[Batch], gone: Sequence[str], free: Sequence[Owned]) -> None:
+        """In one pipeline. Raises Failed."""
         pipe = self._redis.pipeline(transaction=False)
-        for log, frames, last, new, end in joined.values():
-            self._commands(pipe, log, frames, last, new=new, end=end)
-        forget = list(self._forget)
-        if forget:
-            pipe.delete(*forget)
+        for batch in batches:
+            self._commands(pipe, batch)
+        names = [name for stream in gone for name in _names(stream)] + [key_of(*key) for key in free]
+        for stream in gone:
+            self._renewed.pop(_names(stream)[0], None)
+        if names:
+            pipe.delete(*names)
+        if gone:
+            pipe.zrem(_INDEX, *gone)
         try:
-            if joined or forget:
-                await pipe.execute()
-        except BaseException:
-            self._pending = pending + self._pending
-            raise
-        del self._forget[: len(forget)]
-        for log, _, _, _, end in joined.values():
-            if end:
-                self._live.pop(log.facts.stream, None)
+            await pipe.execute()
+        except _FAILURES as error:
+            raise Failed(str(error) or type(error).__name__) from error
 
-    def _commands(self, pipe: Any, log: Log, frames: list[bytes], last: int, *, new: bool, end: bool) -> None:
-        name, key = _names(log.facts.stream)
-        if new:
-            pipe.set(name, _encode(Held(facts=log.facts, gateway=self._gateway)))
-        seal = log.seal
-        if frames and (seal is None or seal.body is None):
-            pipe.xadd(key, {"f": _encode(frames)}, id=f"{last}-0")
-        if log.ring.first > 1:
-            pipe.xtrim(key, minid=f"{log.ring.first}-0", approximate=False)
-        if end and seal is not None:
-            ended = Ended(status=seal.status, body=seal.body, cut=seal.cut)
-            pipe.xadd(key, {"e": _encode(ended)}, id=f"{log.ring.last}-1")
-        pipe.pexpire(name, self._ttl)
-        pipe.pexpire(key, self._ttl)
-
-    def _give_up(self, why: str) -> None:
-        """The store has gaps now, or will: the streams that live are no longer resumable elsewhere."""
-        self._pending, self._waiting = [], 0
-        lost, self._live = list(self._live), {}
-        self.lost += len(lost)
-        for stream in lost:
-            self._forget += _names(stream)
-        if lost or not self._down:
-            logger.warning(
-                "the journal's store fails (%s): %d live streams can be resumed at this gateway alone", why, len(lost)
-            )
-        self._down = True
+    def _commands(self, pipe: Any, batch: Batch) -> None:
+        name, key = _names(batch.facts.stream)
+        if batch.new:
+            pipe.set(name, _encode(Held(facts=batch.facts, gateway=self._gateway)))
+            pipe.zadd(_INDEX, {batch.facts.stream: batch.facts.began})
+            pipe.zremrangebyrank(_INDEX, 0, -MOST - 1)
+        if batch.frames:
+            pipe.xadd(key, {"f": _encode(batch.frames)}, id=f"{batch.last}-0")
+        if batch.first > 1:
+            pipe.xtrim(key, minid=f"{batch.first}-0", approximate=False)
+        if batch.ended is not None:
+            pipe.xadd(key, {"e": _encode(batch.ended)}, id=f"{batch.last}-1")
+        if batch.name:
+            pipe.set(_answer(batch.name), batch.facts.stream, px=self._ttl)
+        now = asyncio.get_running_loop().time()
+        if batch.new or batch.ended is not None or now > self._renewed.get(name, 0.0) + self._ttl / 4000:
+            self._renewed[name] = now
+            pipe.pexpire(name, self._ttl)
+            pipe.pexpire(key, self._ttl)
+        if batch.ended is not None:
+            del self._renewed[name]
 
     # -- leases and stops -----------------------------------------------------------------------------------------
 
@@ -207,6 +125,54 @@ class RedisJournal:
         except (*_FAILURES, msgspec.DecodeError):
             return None
 
+    async def known(self, stream: str) -> Known | None:
+        """The same, and how it stands."""
+        held = await self.find(stream)
+        return None if held is None else next(iter(await self._stand([held])), None)
+
+    async def listed(self, most: int) -> list[Known]:
+        """The streams that are held, the latest first."""
+        try:
+            names = await self._redis.zrevrange(_INDEX, 0, most - 1)
+            found = await self._redis.mget([_names(name.decode())[0] for name in names]) if names else []
+            gone = [name for name, one in zip(names, found, strict=True) if one is None]
+            if gone:
+                await self._redis.zrem(_INDEX, *gone)
+            return await self._stand([_held.decode(one) for one in found if one is not None])
+        except (*_FAILURES, msgspec.DecodeError):
+            return []
+
+    async def _stand(self, streams: list[Held]) -> list[Known]:
+        pipe = self._redis.pipeline(transaction=False)
+        for held in streams:
+            pipe.xrevrange(_names(held.facts.stream)[1], count=1)
+            pipe.exists(_lease(held.gateway))
+        try:
+            said = await pipe.execute()
+            known = []
+            for place, held in enumerate(streams):
+                entries, alive = said[2 * place], bool(said[2 * place + 1])
+                last = entries[0][1].get(b"e") if entries else None
+                known.append(Known(held, None if last is None else _ended.decode(last), alive))
+            return known
+        except (*_FAILURES, msgspec.DecodeError):
+            return []
+
+    async def named(self, name: str) -> str | None:
+        """The stream whose answer has that id."""
+        try:
+            found = await self._redis.get(_answer(name))
+        except _FAILURES:
+            return None
+        return None if found is None else found.decode()
+
+    async def snapshot(self, held: Held) -> RemoteLog:
+        """All of its frames that are held now."""
+        log = self.source(held, await self.first(held.facts.stream) - 1)
+        with contextlib.suppress(*_FAILURES, msgspec.DecodeError):
+            self._take(log, held, await self._redis.xrange(_names(held.facts.stream)[1]))
+        return log
+
     async def first(self, stream: str) -> int:
         """The cursor of the oldest frame that is held."""
         with contextlib.suppress(*_FAILURES):
@@ -229,12 +195,8 @@ class RedisJournal:
                 owned = await self._owned(held)
                 found = await self._redis.xread({key: position}, count=32, block=None if not owned else 500)
                 entries = found[0][1] if found else []
-                for name, fields in entries:
-                    position = name.decode()
-                    if b"e" in fields:
-                        log.close(_ended.decode(fields[b"e"]))
-                    elif not log.extend(_number(name), _frames.decode(fields[b"f"])):
-                        log.give_up(held.facts.lost)
+                self._take(log, held, entries)
+                position = entries[-1][0].decode() if entries else position
                 if not entries and owned is None:
                     log.give_up(held.facts.lost)
                 elif not entries and not owned:
@@ -242,6 +204,13 @@ class RedisJournal:
                 await log.room()
         except (*_FAILURES, msgspec.DecodeError):
             log.give_up(held.facts.lost)
+
+    def _take(self, log: RemoteLog, held: Held, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        for name, fields in entries:
+            if b"e" in fields:
+                log.close(_ended.decode(fields[b"e"]))
+            elif not log.extend(_number(name), _frames.decode(fields[b"f"])):
+                log.give_up(held.facts.lost)
 
     async def _owned(self, held: Held) -> bool | None:
         """Whether the stream's gateway lives; None: the stream is not held any more."""
@@ -276,6 +245,10 @@ def key_of(owner: str | None, name: str) -> str:
 
 def _names(stream: str) -> tuple[str, str]:
     return f"penstock:{stream}", f"penstock:{stream}:frames"
+
+
+def _answer(name: str) -> str:
+    return f"penstock:answer:{name}"
 
 
 def _lease(gateway: str) -> str:

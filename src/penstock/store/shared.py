@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from penstock.drive.journal import Backing, Facts, Follower
+from penstock.outcome import Outcome
 from penstock.stream.commands import Seal
 from penstock.stream.ring import Ring
 
@@ -29,6 +30,28 @@ class Ended(msgspec.Struct, frozen=True):
     status: int
     body: bytes | None
     cut: bool
+    outcome: str = ""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A stream as it stands in the store."""
+
+    held: Held
+    ended: Ended | None
+    alive: bool
+    """Its gateway is."""
+
+    @property
+    def state(self) -> str:
+        """``ended`` also where it has no end, and nobody who would give it one."""
+        return "live" if self.ended is None and self.alive else "ended"
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended."""
+        if self.ended is not None:
+            return self.ended.outcome or None
+        return None if self.alive else Outcome.CRASHED.value
 
 
 class Store(Backing, Protocol):
@@ -47,6 +70,20 @@ class Store(Backing, Protocol):
 
     async def find(self, stream: str) -> Held | None:
         """A stream that is held; None also when the store cannot be asked."""
+
+    async def known(self, stream: str) -> Known | None:
+        """The same, and how it stands."""
+
+    async def listed(self, most: int) -> list[Known]:
+        """The streams that are held, the latest first; none also when the store cannot be asked."""
+        ...
+
+    async def named(self, name: str) -> str | None:
+        """The stream whose answer has that id on the wire of OpenAI's Responses."""
+
+    async def snapshot(self, held: Held) -> RemoteLog:
+        """All of its frames that are held now."""
+        ...
 
     async def first(self, stream: str) -> int:
         """The cursor of its oldest frame."""

@@ -54,9 +54,10 @@ class End(Command, frozen=True, gc=False):
 
 
 class Append(Command, frozen=True, gc=False):
-    """Further data frames for the journal of a resumable stream, in the order of their cursor."""
+    """Further bytes of the client's wire for the journal of a resumable stream, without the ids that the client may
+    get beside them. Their data frames are counted when somebody reads them."""
 
-    frames: list[bytes]
+    data: bytes
 
 
 class Seal(Command, frozen=True, gc=False):

@@ -5,49 +5,43 @@ goes on when the client has left.
 from __future__ import annotations
 
 from penstock.outcome import Outcome
+from penstock.stream import numbering
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Append, Command, Seal
 from penstock.stream.faults import Failure
 from penstock.stream.inputs import Headers
-from penstock.stream.numbering import Numbers
 from penstock.stream.plan import Plan, Resumable
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
 
 
 class JournaledClient(ClientSide):
-    """As `ClientSide`; every data frame is in an Append before it is in a Send, and Seal is the journal's end."""
+    """As `ClientSide`; everything is in an Append before it is in a Send, and Seal is the journal's end."""
 
     passes = False
 
     def __init__(self, plan: Plan, account: Summary, out: list[Command], now: float):
         super().__init__(plan, account, out, now)
         asked = plan.resumable or Resumable()
-        self._numbers = Numbers(plan.stream, plan.client.content_type, ids=asked.ids)
+        events = numbering.form_of(plan.client.content_type) == numbering.EVENTS
+        self._numbers = numbering.Numbers(plan.stream) if asked.ids and events else None
         self._sealed = False
 
     def flush(self, now: float) -> None:
         frames = self._frames
         if frames:
             self._frames = []
-            if len(frames) == 1 and self._numbers.plain:
-                # Nearly every chunk: one line of data and the blank one.
-                data = frames[0]
-                if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and b"\r" not in data:
-                    self._numbers.last += 1
-                    self._out.append(Append(frames))
-                    if self._heard:
-                        self._send(data, now)
-                    return
-            self._tell(frames[0] if len(frames) == 1 else b"".join(frames), now)
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            self._tell(data, now)
 
     def _tell(self, data: bytes, now: float) -> None:
-        """Frames for the journal, and for the client while it is there."""
-        counted, data = self._numbers.take(data)
-        if counted:
-            self._out.append(Append(counted))
-        if self._heard and data:
-            self._send(data, now)
+        """For the journal, and for the client while it is there."""
+        self._out.append(Append(data))
+        if self._heard:
+            if self._numbers is not None:
+                data = self._numbers.take(data)
+            if data:
+                self._send(data, now)
 
     def end(self, now: float) -> None:
         self.flush(now)
@@ -75,8 +69,7 @@ class JournaledClient(ClientSide):
         cut = client.cuts_after_error and not delivery.done_after_error
         silent = not self._heard or self.state is Client.BLOCKED or failure.outcome is Outcome.SLOW_CLIENT
         if silent or failure.outcome is Outcome.CLIENT_CLOSED:
-            counted, _ = self._numbers.take(frame)
-            self._out.append(Append(counted))
+            self._out.append(Append(frame))
             self._close_journal(now, cut=cut)
             super().fail(failure, now)
         else:
@@ -90,11 +83,12 @@ class JournaledClient(ClientSide):
 
     def _keep_alive(self, now: float) -> None:
         frame = self._plan.client.keepalive()
-        counted, data = self._numbers.take(frame) if frame else ([], frame)
-        if counted:
+        if frame:
             # On wires whose keep-alives are events, they count as events.
-            self._out.append(Append(counted))
-        self._say_alive(data, now)
+            self._out.append(Append(frame))
+            if self._numbers is not None:
+                frame = self._numbers.take(frame)
+        self._say_alive(frame, now)
 
     # -- the journal's end ----------------------------------------------------------------------------------------
 
@@ -108,9 +102,6 @@ class JournaledClient(ClientSide):
         if self._sealed:
             return
         self._sealed = True
-        counted, data = self._numbers.rest()
-        if counted:
-            self._out.append(Append(counted))
-        if data and self._heard:
-            self._send(data, now)
         self._out.append(Seal(cut=cut))
+        if self._numbers is not None and self._heard and (data := self._numbers.rest()):
+            self._send(data, now)

@@ -54,12 +54,17 @@ def cursor(text: str) -> tuple[str, int] | None:
     return stream, int(number)
 
 
-class Numbers:
-    """Splits what one client is sent into its data frames. ``ids``: gives each its ``id`` line."""
+def counts(frame: bytes) -> bool:
+    """Has the event data?"""
+    return frame[:5] == b"data:" or _DATA.search(frame) is not None
 
-    __slots__ = ("_events", "_framer", "_ids", "_stream", "last", "plain")
 
-    def __init__(self, stream: str, content_type: bytes, *, ids: bool):
+class Frames:
+    """Splits what a client is sent into its data frames."""
+
+    __slots__ = ("_events", "_framer", "_plain")
+
+    def __init__(self, content_type: bytes):
         form = form_of(content_type)
         self._events = form == EVENTS
         self._framer: SSEFramer | NDJSONFramer | JSONArrayFramer
@@ -67,42 +72,48 @@ class Numbers:
             self._framer = SSEFramer(_UNBOUNDED)
         else:
             self._framer = NDJSONFramer(_UNBOUNDED) if form == LINES else JSONArrayFramer(_UNBOUNDED)
-        self._stream = stream
-        self._ids = ids and self._events
-        self.plain = False
-        """Server-sent events without ids, and no block is open: a frame ``data: …\\n\\n`` need not be looked at."""
-        self.last = 0
-        """The cursor of the latest data frame."""
+        self._plain = False
+        """Server-sent events, and no block is open."""
 
-    def take(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """The data frames that ``data`` completes, and the bytes to send for them."""
+    def take(self, data: bytes) -> list[bytes]:
+        """The data frames that ``data`` completes."""
+        if self._plain and data[:5] == b"data:" and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+            # Nearly every piece is one event: data, and one blank line, at the end.
+            return [data]
+        self._plain = self._events and data[-2:] == b"\n\n"
         frames = self._framer.feed(data)
-        self.plain = self._events and not self._ids and data[-2:] == b"\n\n"
-        if not self._events:
-            self.last += len(frames)
-            return frames, data
-        counted = [frame for frame in frames if frame[:5] == b"data:" or _DATA.search(frame)]
-        if not self._ids:
-            self.last += len(counted)
-            return counted, data
+        return [frame for frame in frames if counts(frame)] if self._events else frames
+
+    def rest(self) -> list[bytes]:
+        """What is left at the end: a last block without its blank line."""
+        left = self._framer.close()
+        return [left] if left and (counts(left) or not self._events) else []
+
+
+class Numbers:
+    """Gives the events that a client is sent their ``id`` lines."""
+
+    __slots__ = ("_framer", "_last", "_stream")
+
+    def __init__(self, stream: str):
+        self._framer = SSEFramer(_UNBOUNDED)
+        self._stream = stream
+        self._last = 0
+
+    def take(self, data: bytes) -> bytes:
+        """The events that ``data`` completes."""
         sent = []
-        for frame in frames:
-            if frame[:5] == b"data:" or _DATA.search(frame):
-                self.last += 1
-                frame = named(frame, self._stream, self.last)
+        for frame in self._framer.feed(data):
+            if counts(frame):
+                self._last += 1
+                frame = named(frame, self._stream, self._last)
             elif frame[:1] == b":" and not _FIELD.search(frame):
                 # Without its blank line: beside ids some SDKs take that for an event without data.
                 frame = frame.rstrip(b"\r\n") + b"\n"
             sent.append(frame)
-        return counted, b"".join(sent)
+        return b"".join(sent)
 
-    def rest(self) -> tuple[list[bytes], bytes]:
-        """The same for what is left at the end: a last block without its blank line. It was sent already, but where
-        ids are to be put in."""
+    def rest(self) -> bytes:
+        """What is left at the end: a last block without its blank line."""
         left = self._framer.close()
-        if not left or (self._events and not _DATA.search(left)):
-            return [], left if self._ids else b""
-        self.last += 1
-        if not self._ids:
-            return [left], b""
-        return [left], named(left, self._stream, self.last)
+        return named(left, self._stream, self._last + 1) if counts(left) else left

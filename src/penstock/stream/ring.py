@@ -18,10 +18,10 @@ class Overwritten(PenstockError):
 class Ring:
     """Holds the latest frames, at most ``limit`` bytes of them, and always the last."""
 
-    __slots__ = ("_frames", "_gone", "_limit", "_skip", "size")
+    __slots__ = ("_frames", "_gone", "_skip", "limit", "size")
 
     def __init__(self, limit: int, *, first: int = 1):
-        self._limit = limit
+        self.limit = limit
         self._frames: list[bytes] = []
         self._skip = 0
         """Frames at the start of the list that were let go."""
@@ -40,16 +40,12 @@ class Ring:
         """The cursor of the oldest frame that is held."""
         return self._gone + self._skip + 1
 
-    def append(self, frames: Sequence[bytes]) -> int:
-        """Further frames. The bytes by which the ring has grown, or shrunk."""
-        before = size = self.size
+    def append(self, frames: Sequence[bytes]) -> None:
+        """Further frames."""
         self._frames += frames
-        for frame in frames:
-            size += len(frame)
-        self.size = size
-        if size > self._limit:
-            self.shrink(self._limit)
-        return self.size - before
+        self.size += sum(map(len, frames))
+        if self.size > self.limit:
+            self.shrink(self.limit)
 
     def shrink(self, limit: int) -> None:
         """Let the oldest go until ``limit`` bytes are left, or the last frame."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.framing.sse import SSEFramer, parse
 from penstock.stream import inputs
 from penstock.stream.commands import Append, Seal, Send
-from penstock.stream.numbering import named
+from penstock.stream.numbering import Frames, named
 from penstock.testing.transcript import Transcript
 
 
@@ -31,11 +31,14 @@ def _held(transcript: Transcript) -> None:
     ids = transcript.plan.resumable is not None and transcript.plan.resumable.ids
     journal: list[bytes] = []
     sent: list[bytes] = []
-    framer = SSEFramer()
+    framer, splitter = SSEFramer(), Frames(transcript.plan.client.content_type)
     for command in transcript.commands:
         if isinstance(command, Append):
-            assert all(parse(frame).data is not None for frame in command.frames), "a frame without data has a cursor"
-            journal += command.frames
+            new = splitter.take(command.data)
+            assert all(parse(frame).data is not None for frame in new), "a frame without data has a cursor"
+            journal += new
+        elif isinstance(command, Seal):
+            journal += splitter.rest()
         elif isinstance(command, Send):
             sent += [frame for frame in framer.feed(command.data) if parse(frame).data is not None]
             assert len(sent) <= len(journal), "a frame was sent that the journal does not have"

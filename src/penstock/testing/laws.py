@@ -336,7 +336,7 @@ def normal(commands: Iterable[tuple[float, Command]], *, cut: bool = False) -> S
         if isinstance(command, Send) and isinstance(last, Send) and found[-1][0] == at:
             found[-1] = at, Send(last.data + command.data)
         elif isinstance(command, Append) and isinstance(last, Append) and found[-1][0] == at:
-            found[-1] = at, Append(last.frames + command.frames)
+            found[-1] = at, Append(last.data + command.data)
         elif isinstance(command, Record):
             found.append((at, comparable(command.summary, cut=cut)))
         else:

@@ -40,14 +40,18 @@ class RedisServer:
 
     async def _answers(self) -> bool:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            return await self.say("PING") == b"+PONG\r\n"
         except OSError:
             return False
-        writer.write(b"PING\r\n")
+
+    async def say(self, command: str) -> bytes:
+        """Its answer to a command, in one line."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(command.encode() + b"\r\n")
         said = await reader.readline()
         writer.close()
         await writer.wait_closed()
-        return said == b"+PONG\r\n"
+        return said
 
     async def kill(self) -> None:
         """At once."""
