@@ -23,6 +23,7 @@ from penstock.drive.targets import Targets
 from penstock.errors import PenstockError
 from penstock.server.asgi import Application
 from penstock.server.lane import LaneProtocol
+from penstock.server.socket_protocol import SocketProtocol
 from penstock.store.shared import Store
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
@@ -34,6 +35,8 @@ SEND_BUFFER = 128 * 1024
 BACKLOG = 2048
 KEEP_ALIVE = 75
 """Seconds that an idle client connection is kept: over the 60 s of the usual balancers in front."""
+PING_INTERVAL = 20.0
+"""Seconds between pings on a WebSocket, and within which each must be answered."""
 _PAUSE_INTERVAL = 0.1
 
 
@@ -177,7 +180,12 @@ def uvicorn_config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.application,
         http=LaneProtocol,
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=gateway.config.server.max_body,
+        ws_ping_interval=PING_INTERVAL,
+        ws_ping_timeout=PING_INTERVAL,
+        # Small messages, each by itself: it would cost more than it saves.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -22,6 +22,7 @@ from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
 from penstock.ports import Recorder
+from penstock.server import websocket
 from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
@@ -97,8 +98,7 @@ class Application:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1003})
+            await websocket.serve(scope, receive, send, self._http, keyless=not self._config.keys)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -193,6 +193,7 @@ class Application:
         driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._over, watch, log)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
+        scope["penstock.outcome"] = lambda: driver.outcome
         driver.start()
         if isinstance(sink, AsgiSink):
             await self._pump(sink, driver, receive)
@@ -210,6 +211,8 @@ class Application:
         open_lane = lane_of(scope, send)
         sink = open_lane(READER_BUFFER) if open_lane else AsgiSink(send, READER_BUFFER)
         reader = Reader(taken.source, sink, taken.after, taken.manner, asyncio.get_running_loop())
+        # What a store holds does not say it: there the frames do.
+        scope["penstock.outcome"] = lambda: getattr(taken.source, "outcome", None)
         reader.start()
         if isinstance(sink, AsgiSink):
             await self._pump(sink, reader, receive)
