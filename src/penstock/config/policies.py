@@ -14,10 +14,21 @@ from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.leaving import Drain
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream")
+KEYS = (
+    "deadlines",
+    "delivery",
+    "tags",
+    "health",
+    "retries",
+    "fake_stream",
+    "stages",
+    "metadata",
+    "hedge",
+    "mid_stream",
+)
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
-    "mode", "keepalive", "commit_after", "on_disconnect", "drain", "slow_client",
+    "mode", "keepalive", "heartbeat", "commit_after", "on_disconnect", "drain", "slow_client",
     "max_frame", "settle", "malformed", "done_after_error", "pin_identity",
 )  # fmt: skip
 
@@ -32,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True):
     delivery: Delivery = Delivery()
     health: bool = True
     retries: int = 0
+    fake_stream: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
 
@@ -44,6 +56,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
         health=section.flag("health", base.health),
         retries=section.count("retries", base.retries, 0, 10),
+        fake_stream=section.flag("fake_stream", base.fake_stream),
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
     )
@@ -83,6 +96,7 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
     slow = section.section("slow_client", ("buffer", "timeout"))
     return Delivery(
         keepalive=section.deadline("keepalive", base.keepalive, least=0.1),
+        heartbeat=section.deadline("heartbeat", base.heartbeat, least=0.1),
         commit_after=section.deadline("commit_after", base.commit_after, least=0.0),
         slow_client=SlowClient(
             buffer=slow.size("buffer", base.slow_client.buffer),

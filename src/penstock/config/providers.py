@@ -13,7 +13,7 @@ from penstock.wire.registry import UPSTREAM_WIRES
 WIRES = tuple(UPSTREAM_WIRES)
 """The wires that are built."""
 
-KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle")
+KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "fake_stream")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_ALLOWED = "letters, digits, dot, dash and underscore"
 
@@ -47,9 +47,19 @@ def _provider(name: str, field: Field) -> Provider | None:
     headers = _headers(section, with_key=signed or any(credentials.get(key) for key in KEY))
     ca = _optional_text(section.get("ca"), "the path of a PEM file")
     max_idle = section.count("max_idle", 64, 0, 10_000)
+    fake_stream = section.flag("fake_stream", False)
     if wire is None or base_url is None:
         return None
-    return Provider(name=name, wire=wire, base_url=base_url, headers=headers, ca=ca, max_idle=max_idle, **credentials)
+    return Provider(
+        name=name,
+        wire=wire,
+        base_url=base_url,
+        headers=headers,
+        ca=ca,
+        max_idle=max_idle,
+        fake_stream=fake_stream,
+        **credentials,
+    )
 
 
 def _optional_text(field: Field | None, allowed: str) -> str | None:

@@ -20,6 +20,8 @@ def show(config: Config) -> str:
         "server": {
             "host": escape(server.host),
             "port": server.port,
+            "workers": server.workers,
+            "reuse_port": server.reuse_port,
             "drain": format_duration(server.drain),
             "max_body": format_size(server.max_body),
         },
@@ -51,7 +53,7 @@ def _provider(provider: Provider) -> dict[str, Any]:
         shown["headers"] = {name: MASK for name, _ in provider.headers}
     if provider.ca is not None:
         shown["ca"] = escape(provider.ca)
-    return {**shown, "max_idle": provider.max_idle}
+    return {**shown, "max_idle": provider.max_idle, "fake_stream": provider.fake_stream}
 
 
 def _route(route: Route) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def _route(route: Route) -> dict[str, Any]:
         "hedge": _hedge(route.hedge),
         "delivery": {
             "keepalive": _deadline(delivery.keepalive),
+            "heartbeat": _deadline(delivery.heartbeat),
             "commit_after": _deadline(delivery.commit_after),
             "slow_client": {
                 "buffer": format_size(delivery.slow_client.buffer),
@@ -87,6 +90,7 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["health"] = route.health
     shown["retries"] = route.retries
+    shown["fake_stream"] = route.fake_stream
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown

@@ -20,6 +20,7 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
 from penstock.upstream.authority import Secrets
 from penstock.upstream.pool import Pool
+from penstock.wire import unstreamed
 from penstock.wire.base import ClientSession, ClientWire, Decoder, View, adopted, clients_of
 from penstock.wire.conversation import Conversation
 from penstock.wire.dialects import dialect_of
@@ -35,6 +36,8 @@ class _Target(msgspec.Struct, frozen=True):
     way: Way
     body: Callable[[bool], bytes]
     """The request's body; the argument is whether usage is asked for."""
+    whole: bool
+    """No stream is asked for."""
 
 
 class RequestDialer:
@@ -50,8 +53,8 @@ class RequestDialer:
         """Send it."""
         chosen = self._targets[target]
         upstream = chosen.upstream
-        headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire)
-        at = upstream.endpoint(self._request, chosen.model)
+        headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire, whole=chosen.whole)
+        at = upstream.endpoint(self._request, chosen.model, whole=chosen.whole)
         return upstream.open(self._pool, at, headers, chosen.body(ask_usage), listener, fresh=fresh)
 
 
@@ -115,7 +118,8 @@ class Router:
         refusal: BadRequest | None = None
         for target in route.targets:
             try:
-                targets.append(self._target(target, wire, request, session, view, translation, headers))
+                whole = route.fake_stream or self._upstreams[target.provider].provider.fake_stream
+                targets.append(self._target(target, wire, request, session, view, translation, headers, whole))
             except BadRequest as error:
                 refusal = refusal or error
         if not targets and refusal is not None:
@@ -147,6 +151,7 @@ class Router:
         view: View,
         translation: _Translation,
         headers: Headers,
+        whole: bool,
     ) -> _Target:
         upstream = self._upstreams[target.provider]
         model = request.model if target.model == "*" else target.model
@@ -164,6 +169,9 @@ class Router:
                 return upstream.wire.body(asked, model, ask_usage=ask_usage)
             return upstream.wire.translate(translation.conversation(), model, ask_usage=ask_usage)
 
+        def whole_body(ask_usage: bool) -> bytes:
+            return unstreamed.body(body(ask_usage))
+
         if not same:
             # Refused now, before anything is sent, or never.
             body(True)
@@ -176,7 +184,7 @@ class Router:
             stops_when_left=stops_when_left(upstream.wire.name, upstream.host),
             ask_usage=dialect_of(upstream.host).takes_stream_options,
         )
-        return _Target(upstream, model, way, body)
+        return _Target(upstream, model, way, whole_body if whole else body, whole)
 
 
 def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:
