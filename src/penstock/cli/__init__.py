@@ -7,6 +7,7 @@ import click
 from penstock import __version__
 from penstock.bench.command import bench_command
 from penstock.cli.check import check_command
+from penstock.cli.reload import reload_command
 from penstock.cli.serve import demo_command, serve_command
 from penstock.sim.command import replay_command, sim_command
 
@@ -17,5 +18,5 @@ def main() -> None:
     """The streaming gateway for AI responses."""
 
 
-for command in (serve_command, demo_command, check_command, sim_command, replay_command, bench_command):
+for command in (serve_command, demo_command, check_command, reload_command, sim_command, replay_command, bench_command):
     main.add_command(command)

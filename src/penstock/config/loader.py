@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
-from penstock.config.advice import advise
+from penstock.config.advice import with_advice
 from penstock.config.document import parse
 from penstock.config.journal import read_journal
 from penstock.config.policies import KEYS as POLICY_KEYS
@@ -77,8 +77,7 @@ def _read(root: Field) -> Config:
         telemetry=telemetry,
         journal=journal,
     )
-    advise(config, report.warn)
-    return msgspec.structs.replace(config, warnings=tuple(dict.fromkeys(report.warnings)))
+    return with_advice(msgspec.structs.replace(config, warnings=tuple(report.warnings)))
 
 
 def _require_some(root: Field, providers: Field | None, routes: Field | None) -> None:

@@ -69,21 +69,29 @@ class Application:
         make_pool: Callable[[], Pool],
         journal: Journal | None = None,
         store: Store | None = None,
+        exposition: Callable[[], Awaitable[bytes]] | None = None,
     ):
-        self._config = config
-        self._router = Router(config, targets)
-        self._keyring = Keyring(config.keys)
+        self._recorder = recorder
+        self._exposition = exposition
+        self._retired: list[Router] = []
+        """Of configurations that serve no new requests."""
         self._streams = streams
         self._resuming = Resuming(journal, store)
-        self._api = StreamsApi(self._resuming, self._keyring, self._read)
         self._targets = targets
         self._metrics = metrics
-        self._hedging = Hedging(config.routes, recorder, clock)
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._set_up(config, Router(config, targets))
+
+    def _set_up(self, config: Config, router: Router) -> None:
+        self._config = config
+        self._router = router
+        self._keyring = Keyring(config.keys)
+        self._api = StreamsApi(self._resuming, self._keyring, self._read)
+        self._hedging = Hedging(config.routes, self._recorder, self._clock)
         self._paths: dict[str, dict[str, Handler]] = {
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz},
@@ -91,6 +99,19 @@ class Application:
         }
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
+
+    def reload(self, config: Config) -> None:
+        """New requests are served by ``config`` from now on; streams under way have all that they need. Raises
+        PenstockError where it cannot be served: nothing has changed then."""
+        router = Router(config, self._targets)
+        self._retired.append(self._router)
+        self._set_up(config, router)
+        self._fetch_credentials()
+
+    def _fetch_credentials(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+        self._preparing = asyncio.create_task(self._router.prepare())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -108,7 +129,7 @@ class Application:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
             self._start_store()
-            self._preparing = asyncio.create_task(self._router.prepare())
+            self._fetch_credentials()
             await send({"type": "lifespan.startup.complete"})
 
     async def close(self) -> None:
@@ -120,7 +141,8 @@ class Application:
             await self._resuming.store.close()
         if self._preparing is not None:
             self._preparing.cancel()
-        await self._router.close()
+        for router in (*self._retired, self._router):
+            await router.close()
         if self._pool is not None:
             await self._pool.close()
 
@@ -294,7 +316,8 @@ class Application:
             await answer(send, 200, b'{"status":"ready"}')
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+        text = self._metrics.text() if self._exposition is None else await self._exposition()
+        await answer(send, 200, text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _disconnected(receive: Receive) -> None:

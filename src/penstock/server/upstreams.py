@@ -47,8 +47,8 @@ class Upstream(msgspec.Struct, frozen=True):
         if provider.api_version is None:
             return endpoint(provider.base_url, path, provider.ca)
         at = endpoint(provider.base_url, "", provider.ca)
-        whole = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
-        return msgspec.structs.replace(at, path=whole)
+        full = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
+        return msgspec.structs.replace(at, path=full)
 
     def headers(self, request: StreamRequest, client: Headers, *, same_wire: bool, whole: bool) -> Fields:
         """All headers but those of the connection and of the credential; the configured ones win."""

@@ -1,0 +1,241 @@
+"""N3, L9: configurations are swapped, workers replaced and gateways restarted under streams that do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.sim.provider import Sim
+from penstock.testing.client import CHAT, Answer, RawClient
+from penstock.testing.process import ServeProcess, document
+from penstock.testing.rig import Rig, request, until
+from penstock.testing.steps import done, fin, hdr, role, tok, until_closed, usage, words
+
+ANSWER: list[Any] = [hdr(), role(), tok(3), fin(), usage(9, 3), done()]
+LONG: list[Any] = [hdr(), role(), tok(30, gap=0.05), fin(), usage(9, 30), done()]
+
+
+async def command(*words: str) -> tuple[int, str]:
+    """Run a penstock command: its exit code and all that it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "penstock", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+def file_of(tmp_path: Path) -> str:
+    return str(tmp_path / "penstock.yaml")
+
+
+# -- reload -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_N3_reload_swaps_the_configuration_under_a_stream(rig: Rig, tmp_path: Path, workers: int) -> None:
+    old, new = await rig.upstream(LONG), await rig.upstream(ANSWER)
+    server = {"workers": workers}
+    async with ServeProcess(document([old.base_url], server=server), tmp_path) as process:
+        client = await process.open()
+        await client.events(3)
+        Path(file_of(tmp_path)).write_text(json.dumps(document([new.base_url], server=server)))
+        assert await command("reload", "-c", file_of(tmp_path)) == (0, f"{file_of(tmp_path)}: it serves now\n")
+        await until(lambda: sum("a new configuration serves" in line for line in process.lines) == workers)
+        for _ in range(4):
+            later = await process.open()
+            assert (await later.answer()).text == words(3)
+        assert (await client.answer()).text == words(30)
+        assert len(old.requests) == 1 and len(new.requests) == 4 and process.errors == []
+        process.terminate()
+        assert await process.exit_code() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_N3_a_broken_file_changes_nothing(rig: Rig, tmp_path: Path, workers: int) -> None:
+    upstream = await rig.upstream(ANSWER)
+    async with ServeProcess(document([upstream.base_url], server={"workers": workers}), tmp_path) as process:
+        assert (await process.get("/readyz")).status == 200
+        Path(file_of(tmp_path)).write_text("routes: {m: {targets: [nobody/model]}}")
+        code, said = await command("reload", "-c", file_of(tmp_path))
+        assert code == 2 and "nobody" in said and "the old configuration goes on" in said
+        assert any("the old configuration goes on" in line and '"level":"error"' in line for line in process.lines)
+        client = await process.open()
+        assert (await client.answer()).text == words(3)
+
+
+async def test_N3_a_missing_file_changes_nothing(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(ANSWER)
+    async with ServeProcess(document([upstream.base_url]), tmp_path) as process:
+        assert (await process.get("/readyz")).status == 200
+        Path(file_of(tmp_path)).unlink()
+        code, said = await command("reload", "-c", file_of(tmp_path))
+        assert code == 2 and "no such file" in said
+        assert (await (await process.open()).answer()).text == words(3)
+
+
+async def test_N3_what_waits_for_a_restart_is_said(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(ANSWER)
+    async with ServeProcess(document([upstream.base_url]), tmp_path) as process:
+        assert (await process.get("/readyz")).status == 200
+        changed = document([upstream.base_url], server={"workers": 3, "drain": "1s"}) | {"journal": {"ttl": "1m"}}
+        Path(file_of(tmp_path)).write_text(json.dumps(changed))
+        os.kill(process.pid, signal.SIGHUP)
+        await until(lambda: any("journal has changed: that waits" in line for line in process.lines), within=5)
+        assert any("server.workers has changed: that waits" in line for line in process.lines)
+        assert not any("server.drain" in line for line in process.lines)
+        assert (await (await process.open()).answer()).text == words(3)
+
+
+async def test_N3_reload_without_a_gateway(tmp_path: Path) -> None:
+    code, said = await command("reload", "-c", file_of(tmp_path))
+    assert code == 1 and said.startswith("no gateway serves ")
+
+
+async def test_N3_reload_after_the_gateway_has_gone(rig: Rig, tmp_path: Path) -> None:
+    async with ServeProcess(document(["http://127.0.0.1:1/v1"]), tmp_path) as process:
+        assert (await process.get("/readyz")).status == 200
+        process.kill()
+        await process.exit_code()
+        assert (await command("reload", "-c", file_of(tmp_path)))[0] == 1
+
+
+# -- workers ------------------------------------------------------------------------------------------------------
+
+
+async def pids_of(process: ServeProcess, count: int) -> list[int]:
+    """The workers' processes, when there are as many."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def found() -> list[int]:
+        return [int(pid) for pid in children.read_text().split()]
+
+    await until(lambda: len(found()) == count, within=10)
+    return found()
+
+
+async def scraped(process: ServeProcess, name: str) -> dict[str, float]:
+    """A metric's samples by worker."""
+    text = (await process.get("/metrics")).body.decode()
+    lines = [line for line in text.splitlines() if line.startswith(name + "{")]
+    return {line.partition('worker="')[2].partition('"')[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+async def test_N3_workers_share_the_port_and_one_is_asked_for_the_metrics_of_all(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(*[LONG] * 12)
+    async with ServeProcess(document([upstream.base_url], server={"workers": 3}), tmp_path) as process:
+        await pids_of(process, 3)
+        assert any("in memory each worker has a journal" in line for line in process.lines)
+        clients = [await process.open() for _ in range(12)]
+        for client in clients:
+            await client.events(2)
+        active = await scraped(process, "penstock_streams_active")
+        assert set(active) == {"1", "2", "3"} and sum(active.values()) == 12
+        assert [(await client.answer()).text for client in clients] == [words(30)] * 12
+        process.terminate()
+        assert await process.exit_code() == 0
+        assert [record["outcome"] for record in process.records] == ["completed"] * 12 and process.errors == []
+
+
+async def test_N3_a_worker_that_dies_is_started_again(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(*[ANSWER] * 30)
+    async with ServeProcess(document([upstream.base_url], server={"workers": 2}), tmp_path) as process:
+        first = await pids_of(process, 2)
+        assert (await process.get("/readyz")).status == 200
+        await asyncio.sleep(1.1)
+        os.kill(first[0], signal.SIGKILL)
+        await until(lambda: any("is started again" in line for line in process.lines), within=5)
+        second = await pids_of(process, 2)
+        assert first[1] in second and first[0] not in second
+        # Who came for the dead one in between waits, and is served by the new one.
+        for _ in range(20):
+            client = await process.open()
+            assert (await client.answer()).text == words(3)
+        process.terminate()
+        assert await process.exit_code() == 0
+
+
+async def test_L9_workers_drain_and_end_what_is_left(rig: Rig, tmp_path: Path) -> None:
+    endless: list[Any] = [hdr(), role(), tok(2), until_closed()]
+    upstream = await rig.upstream(endless, endless, endless, endless)
+    settings = document([upstream.base_url], server={"workers": 2, "drain": "300ms"})
+    async with ServeProcess(settings, tmp_path) as process:
+        clients = [await process.open() for _ in range(4)]
+        for client in clients:
+            await client.events(2)
+        process.terminate()
+        for client in clients:
+            answer = await client.answer()
+            assert answer.error is not None and answer.error["code"] == "shutdown"
+        assert await process.exit_code(within=3.0) == 0
+        assert [record["outcome"] for record in process.records] == ["shutdown"] * 4
+
+
+async def test_N3_workers_do_not_outlive_the_process_that_watches_them(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(ANSWER)
+    async with ServeProcess(document([upstream.base_url], server={"workers": 2}), tmp_path) as process:
+        workers = await pids_of(process, 2)
+        assert (await (await process.open()).answer()).text == words(3)
+        process.kill()
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within=10)
+
+
+# -- the next gateway beside this one -----------------------------------------------------------------------------
+
+
+async def asked(port: int) -> Answer:
+    """A stream on a connection of its own."""
+    client = await RawClient.connect("127.0.0.1", port)
+    try:
+        await client.post(CHAT, request())
+        return await client.answer()
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_N3_a_rolling_restart_loses_and_cuts_nothing(tmp_path: Path, workers: int) -> None:
+    """60 streams are under way, and more come all the time, while one gateway takes the port over from another."""
+    async with Sim() as sim:
+        settings = document([sim.base_url], server={"workers": workers, "reuse_port": True, "drain": "20s"})
+        settings["routes"]["m"]["targets"] = ["m1/sim?tokens=60&gap=50ms&first=0"]
+        for name in ("old", "new"):
+            (tmp_path / name).mkdir()
+        async with ServeProcess(settings, tmp_path / "old") as old:
+            streams = [asyncio.create_task(asked(old.port)) for _ in range(60)]
+            await until(lambda: sim.streams == 60, within=10)
+            settings["server"]["port"] = old.port
+            async with ServeProcess(settings, tmp_path / "new", port=old.port) as new:
+
+                async def more(count: int) -> None:
+                    for _ in range(count):
+                        streams.append(asyncio.create_task(asked(old.port)))
+                        await asyncio.sleep(0.005)
+
+                await more(40)
+                old.terminate()
+                await more(100)
+                answers = await asyncio.gather(*streams)
+                assert {(each.status, each.ended, each.marks, each.finishes[-1]) for each in answers} == {
+                    (200, "clean", 1, "stop")
+                }
+                assert await old.exit_code(within=15) == 0
+                assert (await asked(new.port)).marks == 1
+                await until(lambda: len(old.records) + len(new.records) == 201, within=5)
+                assert {record["outcome"] for record in (*old.records, *new.records)} == {"completed"}
+                assert len(old.records) >= 60 and len(new.records) >= 50
+                assert old.errors == new.errors == []
+
+
+async def test_N3_one_port_is_not_shared_by_accident(rig: Rig, tmp_path: Path) -> None:
+    async with ServeProcess(document(["http://127.0.0.1:1/v1"]), tmp_path) as process:
+        code, said = await command("serve", "-c", file_of(tmp_path), "--port", str(process.port))
+        assert code == 1 and "cannot listen" in said
+        code, said = await command("serve", "-c", file_of(tmp_path), "--port", str(process.port), "--workers", "2")
+        assert code == 1 and "cannot listen" in said
