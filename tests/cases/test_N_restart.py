@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from penstock.sim.provider import Sim
-from penstock.testing.client import CHAT, Answer, RawClient
 from penstock.testing.process import ServeProcess, document
-from penstock.testing.rig import Rig, request, until
+from penstock.testing.rig import Rig, until
+from penstock.testing.rolling import rolling
 from penstock.testing.steps import done, fin, hdr, role, tok, until_closed, usage, words
 
 ANSWER: list[Any] = [hdr(), role(), tok(3), fin(), usage(9, 3), done()]
@@ -189,48 +188,13 @@ async def test_N3_workers_do_not_outlive_the_process_that_watches_them(rig: Rig,
 # -- the next gateway beside this one -----------------------------------------------------------------------------
 
 
-async def asked(port: int) -> Answer:
-    """A stream on a connection of its own."""
-    client = await RawClient.connect("127.0.0.1", port)
-    try:
-        await client.post(CHAT, request())
-        return await client.answer()
-    finally:
-        client.close()
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_N3_a_rolling_restart_loses_and_cuts_nothing(tmp_path: Path, workers: int) -> None:
-    """60 streams are under way, and more come all the time, while one gateway takes the port over from another."""
-    async with Sim() as sim:
-        settings = document([sim.base_url], server={"workers": workers, "reuse_port": True, "drain": "20s"})
-        settings["routes"]["m"]["targets"] = ["m1/sim?tokens=60&gap=50ms&first=0"]
-        for name in ("old", "new"):
-            (tmp_path / name).mkdir()
-        async with ServeProcess(settings, tmp_path / "old") as old:
-            streams = [asyncio.create_task(asked(old.port)) for _ in range(60)]
-            await until(lambda: sim.streams == 60, within=10)
-            settings["server"]["port"] = old.port
-            async with ServeProcess(settings, tmp_path / "new", port=old.port) as new:
-
-                async def more(count: int) -> None:
-                    for _ in range(count):
-                        streams.append(asyncio.create_task(asked(old.port)))
-                        await asyncio.sleep(0.005)
-
-                await more(40)
-                old.terminate()
-                await more(100)
-                answers = await asyncio.gather(*streams)
-                assert {(each.status, each.ended, each.marks, each.finishes[-1]) for each in answers} == {
-                    (200, "clean", 1, "stop")
-                }
-                assert await old.exit_code(within=15) == 0
-                assert (await asked(new.port)).marks == 1
-                await until(lambda: len(old.records) + len(new.records) == 201, within=5)
-                assert {record["outcome"] for record in (*old.records, *new.records)} == {"completed"}
-                assert len(old.records) >= 60 and len(new.records) >= 50
-                assert old.errors == new.errors == []
+    """Streams are under way, and more come all the time, while one gateway takes the port over from another."""
+    told = await rolling(tmp_path, streams=60, seconds=3, workers=workers)
+    assert told.ends == {"whole": 60} and told.outcomes == {"completed": 60}
+    assert told.shares[0] >= 30 and told.shares[1] >= 10
+    assert told.errors == [] and told.code == 0
 
 
 async def test_N3_one_port_is_not_shared_by_accident(rig: Rig, tmp_path: Path) -> None:
