@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 
+from penstock.testing.client import CHAT
 from penstock.testing.process import ServeProcess, document
-from penstock.testing.rig import Rig, until
+from penstock.testing.rig import Rig, request, until
 from penstock.testing.rolling import rolling
 from penstock.testing.steps import done, fin, hdr, role, tok, until_closed, usage, words
 
@@ -174,6 +178,35 @@ async def test_L9_workers_drain_and_end_what_is_left(rig: Rig, tmp_path: Path) -
             assert answer.error is not None and answer.error["code"] == "shutdown"
         assert await process.exit_code(within=3.0) == 0
         assert [record["outcome"] for record in process.records] == ["shutdown"] * 4
+
+
+@pytest.mark.parametrize("drain", ["10s", "200ms"])
+async def test_N3_a_websocket_is_told_its_end(rig: Rig, tmp_path: Path, drain: str) -> None:
+    upstream = await rig.upstream(LONG)
+    async with ServeProcess(document([upstream.base_url], server={"drain": drain}), tmp_path) as process:
+        address = f"ws://127.0.0.1:{process.port}/v1/stream"
+        async with connect(address, proxy=None) as idle, connect(address, proxy=None) as ws:
+            await ws.send(json.dumps({"path": CHAT, "body": request()}))
+            await ws.recv()
+            process.terminate()
+            messages = [message async for message in ws] if drain == "10s" else await told(ws)
+            assert ws.close_code == (1000 if drain == "10s" else 1012)
+            if drain == "10s":
+                assert messages[-1] == "data: [DONE]\n\n"
+            else:
+                assert ws.close_reason == "shutdown" and '"code":"shutdown"' in str(messages[-1])
+            await idle.wait_closed()
+            assert idle.close_code == 1012
+        assert await process.exit_code(within=5.0) == 0 and process.errors == []
+
+
+async def told(ws: ClientConnection) -> list[str | bytes]:
+    """The messages up to a close that is no good one."""
+    found: list[str | bytes] = []
+    with contextlib.suppress(ConnectionClosedError):
+        while True:
+            found.append(await ws.recv())
+    return found
 
 
 async def test_N3_workers_do_not_outlive_the_process_that_watches_them(rig: Rig, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ _Framer = SSEFramer | NDJSONFramer | JSONArrayFramer
 PATH = "/v1/stream"
 ABORT = "penstock.abort"
 """The ASGI extension by which a connection is cut: to a client that reads nothing a close cannot be said."""
+ASKED = "penstock.asked"
+"""In the scope: the answer is under way, and will say its own close."""
 FIRST_MESSAGE = 30.0
 """Seconds within which the first message is to come."""
 _CLOSE_WITHIN = 1.0
@@ -119,6 +121,7 @@ class _Exchange:
             ask = await self._first()
             if ask is None:
                 return
+            self._outer[ASKED] = True
             self._scope = self._http_scope(ask)
         except BadRequest as error:
             await self._text(bad_request_body(error, stream))
