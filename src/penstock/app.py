@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -326,7 +326,7 @@ def run(
     reloading: Reloading | None = None,
     *,
     lifeline: int | None = None,
-    unblock: Iterable[signal.Signals] = (),
+    unblock: Collection[signal.Signals] = (),
 ) -> None:
     """Serve until a signal ends it. Signals to ``unblock`` were held back until somebody hears them."""
     set_up_logging(gateway)
@@ -334,7 +334,8 @@ def run(
     async def main() -> None:
         serving = asyncio.create_task(serve(gateway, sock, reloading, lifeline=lifeline))
         await asyncio.sleep(0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
+        if unblock:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
         await serving
 
     run_loop(main())

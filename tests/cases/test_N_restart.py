@@ -15,8 +15,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
-from penstock.testing.client import CHAT
+from penstock.testing.client import CHAT, Answer
 from penstock.testing.process import ServeProcess, document
+from penstock.testing.redis_server import RedisServer
 from penstock.testing.rig import Rig, request, until
 from penstock.testing.rolling import rolling
 from penstock.testing.steps import done, fin, hdr, role, tok, until_closed, usage, words
@@ -216,6 +217,53 @@ async def test_N3_workers_do_not_outlive_the_process_that_watches_them(rig: Rig,
         assert (await (await process.open()).answer()).text == words(3)
         process.kill()
         await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within=10)
+
+
+# -- with a journal that is shared --------------------------------------------------------------------------------
+
+
+async def followed(process: ServeProcess, stream: str, after: int = 0) -> Answer:
+    """What another may read of a stream."""
+    client = await process.connect()
+    await client.request("GET", f"/v1/streams/{stream}/events?after={after}")
+    return await client.answer(within=30)
+
+
+async def test_N3_the_next_gateway_can_tell_how_the_last_one_left(rig: Rig, tmp_path: Path) -> None:
+    """The drain time is over in the middle of an answer: the journal has all that was told, and the ending."""
+    upstream = await rig.upstream([hdr(), role(), tok(1000, gap=0.05)])
+    async with RedisServer() as redis:
+        settings = document([upstream.base_url], server={"drain": "300ms"}) | {"journal": {"url": redis.url}}
+        for name in ("old", "new"):
+            (tmp_path / name).mkdir()
+        async with ServeProcess(settings, tmp_path / "old") as old, ServeProcess(settings, tmp_path / "new") as new:
+            client = await old.connect()
+            await client.post(CHAT, request(), {"x-penstock-resume": "on"})
+            await client.events(3)
+            old.terminate()
+            answer = await client.answer()
+            assert answer.error is not None and answer.error["code"] == "shutdown"
+            assert await old.exit_code() == 0
+            replayed = await followed(new, answer.headers["x-penstock-stream"])
+            assert replayed.body == answer.body and replayed.ended == "clean"
+
+
+async def test_M9_a_stream_is_resumed_from_any_worker(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream(LONG)
+    async with RedisServer() as redis:
+        settings = document([upstream.base_url], server={"workers": 2}) | {"journal": {"url": redis.url}}
+        async with ServeProcess(settings, tmp_path) as process:
+            assert not any("warning" in line for line in process.lines)
+            client = await process.connect()
+            await client.post(CHAT, request(), {"x-penstock-resume": "on"})
+            await client.events(3)
+            stream = client.headers["x-penstock-stream"]
+            whole = await client.answer()
+            for _ in range(8):
+                assert (await followed(process, stream)).body == whole.body
+            process.terminate()
+            assert await process.exit_code() == 0 and process.errors == []
+    assert len(upstream.requests) == 1
 
 
 # -- the next gateway beside this one -----------------------------------------------------------------------------

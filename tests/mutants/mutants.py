@@ -45,7 +45,7 @@ MUTANTS = [
         "13",
         CLIENT,
         "                self._end(now, cut=True)\n                return\n",
-        "",
+        "                self._end(now)\n                return\n",
     ),
     Mutant(
         "a blocked client's answer in one piece is never sealed",

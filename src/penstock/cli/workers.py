@@ -29,7 +29,8 @@ from penstock.telemetry.log import DirectWriter, LineHandler
 logger = logging.getLogger("penstock.workers")
 _AT_ONCE = 1.0
 """Seconds: a worker that lived shorter is started again only after as long."""
-_WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM)
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGALRM")
+_WATCHED = tuple(number for number in signal.Signals if number.name in _NAMES)
 
 
 class Workers:

@@ -84,6 +84,7 @@ class Application:
         self._pool: Pool | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hedging = Hedging((), recorder, clock)
         self._set_up(config, Router(config, targets))
 
     def _set_up(self, config: Config, router: Router) -> None:
@@ -91,7 +92,7 @@ class Application:
         self._router = router
         self._keyring = Keyring(config.keys)
         self._api = StreamsApi(self._resuming, self._keyring, self._read)
-        self._hedging = Hedging(config.routes, self._recorder, self._clock)
+        self._hedging = Hedging(config.routes, self._recorder, self._clock, self._hedging)
         self._paths: dict[str, dict[str, Handler]] = {
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz},

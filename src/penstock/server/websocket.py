@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -43,6 +44,9 @@ FIRST_MESSAGE = 30.0
 _CLOSE_WITHIN = 1.0
 _UNBOUNDED = 1 << 62
 _OF_THE_HANDSHAKE = (b"connection", b"upgrade", b"content-length", b"content-type", b"transfer-encoding", b"accept")
+_PATH = re.compile(r"/[\x21-\x7e]*")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _GOOD = (None, Outcome.COMPLETED, Outcome.STOPPED)
 
 
@@ -156,18 +160,18 @@ class _Exchange:
 
     def _http_scope(self, ask: Ask) -> Scope:
         path, _, query = ask.path.partition("?")
-        if not path.startswith("/"):
+        if not _PATH.fullmatch(ask.path):
             raise BadRequest("path takes the path of a request, such as /v1/chat/completions", param="path")
         self._body, self._tell_head = bytes(ask.body), ask.head
+        # What a server's parser would refuse is refused here too: some headers go on to providers.
+        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in ask.headers.items()):
+            raise BadRequest("a header has a character that no header may have", param="headers")
+        said = [(name.lower().encode(), value.strip().encode("latin-1")) for name, value in ask.headers.items()]
         headers = {
             name: value
-            for name, value in self._outer["headers"]
+            for name, value in (*self._outer["headers"], *said)
             if name not in _OF_THE_HANDSHAKE and not name.startswith(b"sec-websocket-")
         }
-        try:
-            headers |= {name.lower().encode("ascii"): value.encode("latin-1") for name, value in ask.headers.items()}
-        except UnicodeEncodeError:
-            raise BadRequest("a header has a character that no header may have", param="headers") from None
         after = [] if ask.after is None else [f"after={ask.after}"]
         fields = [self._outer["query_string"].decode("latin-1"), query, *after]
         return {
@@ -175,10 +179,10 @@ class _Exchange:
             "type": "http",
             "method": "POST" if self._body else "GET",
             "scheme": "https" if self._outer.get("scheme") == "wss" else "http",
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "root_path": "",
-            "query_string": "&".join(filter(None, fields)).encode("latin-1", "replace"),
+            "query_string": "&".join(filter(None, fields)).encode("latin-1"),
             "headers": [*headers.items(), (b"content-length", b"%d" % len(self._body))],
             "extensions": {},
         }
