@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
+from penstock.cli.runfile import Run, RunFile
 from penstock.testing.client import CHAT, Answer
 from penstock.testing.process import ServeProcess, document
 from penstock.testing.redis_server import RedisServer
@@ -108,6 +110,24 @@ async def test_N3_reload_after_the_gateway_has_gone(rig: Rig, tmp_path: Path) ->
         process.kill()
         await process.exit_code()
         assert (await command("reload", "-c", file_of(tmp_path)))[0] == 1
+
+
+async def test_N3_reload_signals_no_process_that_only_has_the_number(tmp_path: Path) -> None:
+    """A gateway was killed, and its process id is somebody else's by now."""
+    file, stranger = RunFile(file_of(tmp_path)), await asyncio.create_subprocess_exec("sleep", "60")
+    file.write(Run(os.getpid()))
+    assert file.read() == Run(os.getpid())
+    file._path.write_bytes(msgspec.json.encode(Run(stranger.pid)))
+    file._lock_of(stranger.pid).touch()
+    try:
+        code, said = await command("reload", "-c", file_of(tmp_path))
+        assert code == 1 and said.startswith("no gateway serves") and stranger.returncode is None
+    finally:
+        stranger.kill()
+        await stranger.wait()
+        file._lock_of(stranger.pid).unlink()
+        file._path.unlink()
+        file.remove()
 
 
 # -- workers ------------------------------------------------------------------------------------------------------

@@ -160,9 +160,10 @@ async def test_keys_come_with_the_handshake_or_with_the_first_message(rig: Rig) 
 
 async def test_pages_of_other_sites_are_kept_out_of_an_open_gateway(rig: Rig) -> None:
     gateway = await rig.gateway(await rig.upstream([hdr(), role(), tok(3), fin(), done()]))
-    with pytest.raises(InvalidStatus) as refused:
-        await told(gateway, chat(), origin="https://else.example")
-    assert refused.value.response.status_code == 403
+    for origin in ("https://else.example", f"http://127.0.0.1.else.example:{gateway.port}", "null", "http://[x"):
+        with pytest.raises(InvalidStatus) as refused:
+            await told(gateway, chat(), origin=origin)
+        assert refused.value.response.status_code == 403
     assert (await told(gateway, chat(), origin=f"http://127.0.0.1:{gateway.port}"))[1] == 1000
 
 

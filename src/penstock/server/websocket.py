@@ -97,7 +97,12 @@ def _foreign(scope: Scope) -> bool:
     origin = header(scope["headers"], b"origin")
     if origin is None:
         return False
-    return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") != header(scope["headers"], b"host")
+    host = header(scope["headers"], b"host") or b""
+    try:
+        # Names alone: proxies do not always hand the port on.
+        return urlsplit(origin.decode("latin-1")).hostname != urlsplit("//" + host.decode("latin-1")).hostname
+    except ValueError:
+        return True
 
 
 class _Exchange:
