@@ -216,10 +216,12 @@ class Application:
         driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._over, watch, log)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
-        scope["penstock.outcome"] = lambda: driver.outcome
         driver.start()
         if isinstance(sink, AsgiSink):
-            await self._pump(sink, driver, receive)
+            try:
+                await self._pump(sink, driver, receive)
+            finally:
+                scope["penstock.outcome"] = driver.outcome
         else:
             # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
             while (await receive())["type"] != "http.disconnect":
@@ -234,11 +236,13 @@ class Application:
         open_lane = lane_of(scope, send)
         sink = open_lane(READER_BUFFER) if open_lane else AsgiSink(send, READER_BUFFER)
         reader = Reader(taken.source, sink, taken.after, taken.manner, asyncio.get_running_loop())
-        # What a store holds does not say it: there the frames do.
-        scope["penstock.outcome"] = lambda: getattr(taken.source, "outcome", None)
         reader.start()
         if isinstance(sink, AsgiSink):
-            await self._pump(sink, reader, receive)
+            try:
+                await self._pump(sink, reader, receive)
+            finally:
+                # What a store holds does not say it: there the frames do.
+                scope["penstock.outcome"] = getattr(taken.source, "outcome", None)
         else:
             while (await receive())["type"] != "http.disconnect":
                 pass

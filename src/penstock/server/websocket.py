@@ -143,9 +143,7 @@ class _Exchange:
             cut = True
         if self._gone:
             return
-        said = self._scope.get("penstock.outcome")
-        outcome = None if said is None else said()
-        code, reason = close_of(self._status, outcome)
+        code, reason = close_of(self._status, self._scope.get("penstock.outcome"))
         await self._close(1011 if cut and code == 1000 else code, reason)
 
     async def _first(self) -> Ask | None:
