@@ -12,15 +12,17 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import uvicorn
 
 from penstock.config import values
 from penstock.config.journal import path_of
-from penstock.config.values import Config
+from penstock.config.renewal import renewed
+from penstock.config.values import Config, Server
 from penstock.config.values import Ledger as LedgerAt
 from penstock.drive.journal import Journal
 from penstock.drive.loads import Loads
@@ -28,10 +30,14 @@ from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.errors import PenstockError
 from penstock.ports import Recorder
+from penstock.server import leaving
 from penstock.server.asgi import Application
 from penstock.server.bookkeeping import bookkeeper
 from penstock.server.lane import LaneProtocol
 from penstock.server.limiting import Limiting
+from penstock.server.routing import Router
+from penstock.server.siblings import Siblings
+from penstock.server.socket_protocol import SocketProtocol
 from penstock.store.ledger import Ledger
 from penstock.store.shared import Store
 from penstock.stream.settlement import Settled
@@ -40,11 +46,14 @@ from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.recorder import TelemetryRecorder
 from penstock.upstream.pool import Pool
 
+logger = logging.getLogger("penstock.app")
 SEND_BUFFER = 128 * 1024
 """Bytes that the kernel may hold for a client: part of what a client that reads nothing costs."""
 BACKLOG = 2048
 KEEP_ALIVE = 75
 """Seconds that an idle client connection is kept: over the 60 s of the usual balancers in front."""
+PING_INTERVAL = 20.0
+"""Seconds between pings on a WebSocket, and within which each must be answered."""
 _PAUSE_INTERVAL = 0.1
 
 
@@ -56,14 +65,38 @@ class StoreUnusable(PenstockError):
     """The configuration names a file that cannot be used."""
 
 
+class Worker(msgspec.Struct, frozen=True):
+    """Which of several processes behind one port this is, from 1, and where they meet."""
+
+    number: int
+    count: int
+    folder: Path
+
+
+class Reloading(Protocol):
+    """Where a configuration comes from anew, and who wants to know what came of it."""
+
+    def begin(self) -> None:
+        """The gateway hears SIGHUP from now on."""
+
+    def read(self) -> Config:
+        """The configuration as it stands now. Raises PenstockError."""
+        ...
+
+    def told(self, problems: list[str]) -> None:
+        """What came of it; no problems: it serves."""
+
+    def end(self) -> None:
+        """The gateway is over."""
+
+
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, config: Config, writer: LogWriter | None = None):
+    def __init__(self, config: Config, writer: LogWriter | None = None, *, worker: Worker | None = None):
         self.config = config
         self.streams = Streams()
-        places = {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
-        self.targets = Targets(loads=Loads(places))
+        self.targets = Targets(loads=Loads(_places(config)))
         self.writer = writer or LogWriter()
         self.journal, self.store = journal_of(config.journal)
         self._pool: Pool | None = None
@@ -86,6 +119,7 @@ class Gateway:
         self.limiting = Limiting(
             config.keys, self.ledger, recorder, clock=time.monotonic, wall=time.time, prices=prices
         )
+        self.siblings = Siblings(worker.folder, worker.number, worker.count, self.metrics.text) if worker else None
         self.application = Application(
             config,
             streams=self.streams,
@@ -99,7 +133,18 @@ class Gateway:
             journal=self.journal,
             store=self.store,
             bookkeeper=self.bookkeeper,
+            exposition=None if self.siblings is None else self.siblings.metrics,
         )
+
+    def reload(self, config: Config) -> tuple[str, ...]:
+        """Serve new requests by ``config``; the keys whose change waits for a restart. Raises PenstockError: nothing
+        has changed then."""
+        config, waiting = renewed(self.config, config)
+        self.application.reload(config)
+        self.limiting.renew(config.keys)
+        self.targets.loads.resize(_places(config))
+        self.config = config
+        return waiting
 
     def _book(self, settled: Settled) -> None:
         self.metrics.spending.book(settled)
@@ -123,6 +168,10 @@ class Gateway:
             loop.call_later(_PAUSE_INTERVAL, look, now + _PAUSE_INTERVAL)
 
         loop.call_soon(look, time.monotonic())
+
+
+def _places(config: Config) -> dict[str, int]:
+    return {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
 
 
 def journal_of(kept: values.Journal | None) -> tuple[Journal | None, Store | None]:
@@ -160,17 +209,26 @@ def _ledger(kept: LedgerAt | None) -> Ledger | None:
     return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
 
 
+def check(config: Config) -> None:
+    """Raises PenstockError where the configuration cannot be served here: more than its text can say."""
+    Router(config, Targets())
+    if config.journal is not None and config.journal.url.startswith("redis"):
+        _store(config.journal)
+
+
 def application(config: Config) -> Application:
     """The gateway as an ASGI application, to run under any ASGI server or to mount in another application."""
     return Gateway(config).application
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError."""
+def listen(host: str, port: int, *, share: bool = False) -> socket.socket:
+    """A listening socket; ``share``: others that also share may listen there too. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted sockets inherit it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.bind((host, port))
@@ -182,6 +240,20 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def listen_for_all(server: Server) -> list[socket.socket]:
+    """A listening socket for each worker, all at one port. Raises OSError."""
+    if server.workers == 1:
+        return [listen(server.host, server.port, share=server.reuse_port)]
+    port = server.port
+    if not server.reuse_port:
+        # Is the port free? Sockets that share it would not say.
+        with contextlib.closing(listen(server.host, port)) as alone:
+            port = alone.getsockname()[1]
+    first = listen(server.host, port, share=True)
+    port = first.getsockname()[1]
+    return [first, *(listen(server.host, port, share=True) for _ in range(1, server.workers))]
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: it would stop listening before the streams have ended."""
 
@@ -190,37 +262,80 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(gateway: Gateway, sock: socket.socket, ready: asyncio.Event | None = None) -> None:
-    """Serve on ``sock`` until SIGTERM or SIGINT, then drain; a second signal ends the draining."""
+async def serve(
+    gateway: Gateway, sock: socket.socket, reloading: Reloading | None = None, *, lifeline: int | None = None
+) -> None:
+    """Serve on ``sock`` until SIGTERM or SIGINT, or until the other end of ``lifeline`` is gone, then drain; a second
+    signal ends the draining. SIGHUP reloads."""
     loop = asyncio.get_running_loop()
     server = _Server(uvicorn_config(gateway))
     stopping = asyncio.Event()
-    drained = asyncio.Event()
+    hurried = asyncio.Event()
 
     def stop() -> None:
-        (drained if stopping.is_set() else stopping).set()
+        (hurried if stopping.is_set() else stopping).set()
+
+    def cut_loose(end: int) -> None:
+        loop.remove_reader(end)
+        stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if lifeline is not None:
+        loop.add_reader(lifeline, cut_loose, lifeline)
+    reloads = None if reloading is None else _hear_reloads(gateway, reloading, loop)
+    if gateway.siblings is not None:
+        await gateway.siblings.start()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     gateway.watch_pauses(loop)
     _quiet_collector()
-    if ready is not None:
-        ready.set()
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
-        draining = asyncio.create_task(gateway.streams.drain(gateway.config.server.drain))
-        hurried = asyncio.create_task(drained.wait())
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        if not draining.done():
-            draining.cancel()
-            await gateway.streams.drain(0)
+        await leaving.leave(server, sock, gateway.streams, gateway.config.server, hurried)
         server.should_exit = True
         await serving
     stopped.cancel()
+    if reloads is not None and reloading is not None:
+        reloads.cancel()
+        reloading.end()
+    if gateway.siblings is not None:
+        await gateway.siblings.close()
     gateway.writer.close()
+
+
+def _hear_reloads(gateway: Gateway, reloading: Reloading, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    """Reload at every SIGHUP, one after the other."""
+    asked = asyncio.Event()
+
+    async def hear() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            await _reload(gateway, reloading)
+
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    reloading.begin()
+    return loop.create_task(hear())
+
+
+async def _reload(gateway: Gateway, reloading: Reloading) -> None:
+    problems: list[str] = []
+    try:
+        config = await asyncio.to_thread(reloading.read)
+        waiting = gateway.reload(config)
+    except PenstockError as error:
+        problems = str(error).splitlines()
+        for problem in problems:
+            logger.error("the old configuration goes on: %s", problem)
+    except Exception as error:
+        logger.exception("the old configuration goes on")
+        problems = [f"reloading failed: {error!r}"]
+    else:
+        logger.info("a new configuration serves")
+        for warning in (*config.warnings, *(f"{key} has changed: that waits for a restart" for key in waiting)):
+            logger.warning("%s", warning)
+    reloading.told(problems)
 
 
 def uvicorn_config(gateway: Gateway) -> uvicorn.Config:
@@ -228,7 +343,12 @@ def uvicorn_config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.application,
         http=LaneProtocol,
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=gateway.config.server.max_body,
+        ws_ping_interval=PING_INTERVAL,
+        ws_ping_timeout=PING_INTERVAL,
+        # Small messages, each by itself: it would cost more than it saves.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -256,10 +376,25 @@ def set_up_logging(gateway: Gateway) -> None:
     logging.getLogger("penstock").setLevel(logging.INFO)
 
 
-def run(gateway: Gateway, sock: socket.socket) -> None:
-    """Serve until a signal ends it."""
+def run(
+    gateway: Gateway,
+    sock: socket.socket,
+    reloading: Reloading | None = None,
+    *,
+    lifeline: int | None = None,
+    unblock: Collection[signal.Signals] = (),
+) -> None:
+    """Serve until a signal ends it. Signals to ``unblock`` were held back until somebody hears them."""
     set_up_logging(gateway)
-    run_loop(serve(gateway, sock))
+
+    async def main() -> None:
+        serving = asyncio.create_task(serve(gateway, sock, reloading, lifeline=lifeline))
+        await asyncio.sleep(0)
+        if unblock:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
+        await serving
+
+    run_loop(main())
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

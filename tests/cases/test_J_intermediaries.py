@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import re
 import shutil
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from lockstep import Lockstep, words_in_frames
+from websockets.asyncio.client import connect
 
 from penstock.testing.client import CHAT, RawClient
 from penstock.testing.rig import LiveGateway, Rig, request
@@ -258,3 +260,34 @@ async def test_J8_the_gateway_does_not_batch(rig: Rig) -> None:
     assert (answer.text, answer.ended) == (words(200), "clean")
     # A batcher with a clock of its own would add its interval to each of them.
     assert taken < 200 * 0.01
+
+
+# -- a WebSocket, and long answers in one piece (O1) --------------------------------------------------------------
+
+
+async def test_J1_a_websocket_through_the_shipped_nginx(rig: Rig, tmp_path: Path) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(5, gap=0.02), fin(), usage(9, 5), done()])
+    gateway = await rig.gateway(upstream)
+    async with (
+        nginx(gateway, tmp_path) as port,
+        connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None, origin=f"http://127.0.0.1:{port}") as ws,
+    ):
+        await ws.send(json.dumps({"path": CHAT, "body": request()}))
+        messages = [message async for message in ws]
+        assert messages[-1] == "data: [DONE]\n\n" and (ws.close_code, ws.close_reason) == (1000, "completed")
+
+
+@pytest.mark.parametrize(("heartbeat", "status"), [(None, 504), (0.3, 200)])
+async def test_O1_a_long_answer_behind_a_proxy_without_patience(
+    rig: Rig, tmp_path: Path, heartbeat: float | None, status: int
+) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(10, gap=0.25), fin(), usage(9, 10), done()])
+    gateway = await rig.gateway(upstream, heartbeat=heartbeat, total=10.0)
+    async with nginx(gateway, tmp_path, proxy_read_timeout="1s") as port:
+        client = await RawClient.connect("127.0.0.1", port)
+        await client.post(CHAT, request(stream=False))
+        answer = await client.answer()
+        client.close()
+    assert answer.status == status
+    if heartbeat is not None:
+        assert json.loads(answer.body)["usage"]["completion_tokens"] == 10 and answer.ended == "clean"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -11,6 +12,7 @@ import hypercorn.asyncio
 import hypercorn.config
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.asyncio.client import connect
 
 from penstock import app
 from penstock.testing.client import CHAT, RawClient
@@ -229,6 +231,24 @@ async def test_L2_hypercorn_streams(rig: Rig) -> None:
         assert (answer.status, answer.text) == (200, words(10))
         answer = await (await gateway.open(model="nobody")).answer()
         assert answer.status == 404
+
+
+async def test_L2_hypercorn_speaks_websocket(rig: Rig) -> None:
+    upstream = await rig.upstream(
+        [hdr(), role(), tok(10, gap=0.01), fin(), usage(), done()], [hdr(), role(), tok(1000, gap=0.02)]
+    )
+    async with under_hypercorn(upstream) as gateway:
+        address = f"ws://127.0.0.1:{gateway.port}/v1/stream"
+        async with connect(address, proxy=None) as ws:
+            await ws.send(json.dumps({"path": CHAT, "body": request()}))
+            messages = [message async for message in ws]
+            assert messages[-1] == "data: [DONE]\n\n" and len(messages) == 13 and ws.close_code == 1000
+        async with connect(address, proxy=None) as ws:
+            await ws.send(json.dumps({"path": CHAT, "body": request()}))
+            await ws.recv()
+        await upstream.requests[1].closed(within=1.0)
+        await until(lambda: len(gateway.writer.parsed) == 2, within=5)
+        assert [record["outcome"] for record in gateway.writer.parsed] == ["completed", "client_closed"]
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -3,11 +3,31 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from wire_clients import SPEAKERS
 
+from penstock.config.values import Config, Provider, Route, Target
+from penstock.sim.provider import Sim
 from penstock.testing import frames
-from penstock.testing.rig import Rig
-from penstock.testing.steps import done, fin, forever, hdr, pause, ping, raw, role, st, tok, tool, usage, words
+from penstock.testing.rig import Rig, config, until
+from penstock.testing.steps import (
+    done,
+    fin,
+    forever,
+    hdr,
+    pause,
+    ping,
+    raw,
+    role,
+    st,
+    tok,
+    tool,
+    until_closed,
+    usage,
+    words,
+)
+from penstock.wire.registry import UPSTREAM_WIRES
 
 ASKED: dict[str, bool | None] = {"true": True, "false": False, "absent": None}
 
@@ -134,3 +154,123 @@ async def test_O3_a_stream_that_says_json_and_breaks_is_still_a_failure(rig: Rig
     answer = await gateway.ask(ASKED[asked])
     assert answer.error is not None and answer.error["code"] == "upstream_cut" and answer.marks == 0
     assert answer.status == (200 if ASKED[asked] else 502)
+
+
+# -- every wire ---------------------------------------------------------------------------------------------------
+
+SIM = "sim?tokens=6&gap=1ms&first=0&seed=5"
+WIRES = sorted(UPSTREAM_WIRES)
+
+
+def over(sim: Sim, wire: str, model: str = SIM, **fields: Any) -> Config:
+    """A gateway over the simulated provider, which speaks that wire."""
+    base = sim.base_url if wire.startswith("openai-") else sim.base_url.removesuffix("/v1")
+    provider = Provider(name="sim", wire=wire, base_url=base, api_key="sk-simulated", **fields)
+    return Config(providers=(provider,), routes=(Route(name="m", targets=(Target("sim", model),)),))
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_O2_a_provider_of_any_wire_that_ignores_stream_true(rig: Rig, wire: str) -> None:
+    async with Sim() as sim:
+        gateway = await rig.gateway(settings=over(sim, wire, SIM + "&json=1"))
+        plain = await rig.gateway(settings=over(sim, wire))
+        answer, expected = await gateway.ask(), await plain.ask()
+        assert (answer.status, answer.text, answer.marks) == (200, expected.text, 1) and answer.text
+        assert answer.finishes == expected.finishes == ["stop"]
+        folded = await gateway.ask(stream=False)
+        assert folded.json["choices"][0]["message"]["content"] == expected.text
+        assert folded.json["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_O2_one_that_cannot_stream_is_asked_without(rig: Rig, wire: str) -> None:
+    async with Sim() as sim:
+        gateway = await rig.gateway(settings=over(sim, wire, fake_stream=True))
+        plain = await rig.gateway(settings=over(sim, wire))
+        expected = await plain.ask()
+        answer = await gateway.ask()
+        assert (answer.status, answer.text, answer.marks) == (200, expected.text, 1) and answer.text
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.finishes == ["stop"] and (await gateway.record())["outcome"] == "completed"
+        folded = await gateway.ask(stream=False)
+        assert folded.json["choices"][0]["message"]["content"] == expected.text
+
+
+@pytest.mark.parametrize("client", SPEAKERS)
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_O3_its_clients_get_the_form_that_they_asked_for(rig: Rig, client: str, streamed: bool) -> None:
+    speaker = SPEAKERS[client]
+    async with Sim() as sim:
+        gateway = await rig.gateway(settings=over(sim, client.partition(" ")[0], fake_stream=True))
+        plain = await rig.gateway(settings=over(sim, client.partition(" ")[0]))
+        answer, expected = await speaker.ask(gateway, streamed), await speaker.ask(plain, streamed)
+        assert answer.status == 200 and answer.headers["content-type"] == expected.headers["content-type"]
+        told, wanted = speaker.told(answer), speaker.told(expected)
+        assert (told.text, told.successes, told.error) == (wanted.text, wanted.successes, None) and told.text
+
+
+async def test_O2_fake_stream_of_a_route(rig: Rig) -> None:
+    upstream = await rig.upstream([st(200, json.dumps(document()).encode(), kind="application/json")])
+    settings = config([upstream])
+    settings = msgspec.structs.replace(
+        settings, routes=(msgspec.structs.replace(settings.routes[0], fake_stream=True),)
+    )
+    gateway = await rig.gateway(settings=settings)
+    answer = await gateway.ask()
+    assert (answer.text, answer.finishes, answer.marks) == (words(3), ["stop"], 1)
+    asked = upstream.requests[0]
+    assert asked.json["stream"] is False and "stream_options" not in asked.json
+    assert asked.headers["accept"] == "application/json"
+
+
+async def test_O2_an_error_of_one_that_cannot_stream_is_its_own(rig: Rig) -> None:
+    upstream = await rig.upstream([st(429, {"error": {"message": "slow down", "type": "rate_limit_error"}})])
+    settings = config([upstream], provider={"fake_stream": True})
+    answer = await (await rig.gateway(settings=settings)).ask()
+    assert answer.status == 429 and answer.error is not None and answer.error["message"] == "slow down"
+
+
+# -- O1: the heartbeat --------------------------------------------------------------------------------------------
+
+
+async def test_O1_a_heartbeat_keeps_a_proxy_awake(rig: Rig) -> None:
+    """No silence is longer than the heartbeat, and what comes is one JSON document."""
+    upstream = await rig.upstream([hdr(0.2), role(), tok(10, gap=0.1), fin(), usage(9, 10), done()])
+    gateway = await rig.gateway(upstream, total=10.0, heartbeat=0.15)
+    answer = await gateway.ask(stream=False)
+    assert (answer.status, answer.headers["content-type"], answer.ended) == (200, "application/json", "clean")
+    assert answer.headers["x-accel-buffering"] == "no" and "content-length" not in answer.headers
+    assert answer.body.startswith(b"   ") and json.loads(answer.body)["choices"][0]["message"]["content"] == words(10)
+    record = await gateway.record()
+    assert record["keepalives"] >= 3 and record["outcome"] == "completed"
+
+
+async def test_O1_a_fast_answer_has_no_heartbeat(rig: Rig) -> None:
+    gateway = await rig.gateway(await rig.upstream([hdr(), role(), tok(3), fin(), done()]), heartbeat=0.3)
+    answer = await gateway.ask(stream=False)
+    assert answer.headers["content-length"] == str(len(answer.body)) and answer.json["object"] == "chat.completion"
+
+
+async def test_O1_behind_a_heartbeat_an_error_is_told_and_the_body_is_cut(rig: Rig) -> None:
+    gateway = await rig.gateway(await rig.upstream([hdr(), role(), tok(2), until_closed()]), heartbeat=0.15)
+    answer = await gateway.ask(stream=False)
+    assert answer.status == 200 and answer.ended != "clean"
+    assert json.loads(answer.body)["error"]["code"] == "stalled" == (await gateway.record())["outcome"]
+
+
+async def test_O1_failover_is_possible_behind_a_heartbeat(rig: Rig) -> None:
+    first = await rig.upstream([hdr(0.3), role(), tok(5), pause(0.1), raw(frames.error("overloaded"))])
+    second = await rig.upstream([hdr(), role(), tok(2), fin(), done()])
+    gateway = await rig.gateway(first, second, heartbeat=0.1)
+    answer = await gateway.ask(stream=False)
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == words(2) and answer.body[:1] == b" "
+
+
+async def test_O1_who_leaves_between_heartbeats_is_seen(rig: Rig) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(100, gap=0.05)])
+    gateway = await rig.gateway(upstream, heartbeat=0.1, total=20)
+    client = await gateway.open(stream=False)
+    await until(lambda: upstream.requests and upstream.requests[0].tokens_written > 4)
+    client.close()
+    await upstream.requests[0].closed(within=1.0)
+    assert (await gateway.record())["outcome"] == "client_closed"

@@ -10,14 +10,15 @@ import pytest
 from penstock.config import load
 from penstock.config.access import KEYS
 from penstock.config.journal import KEYS as JOURNAL
-from penstock.config.loader import TOP
+from penstock.config.loader import SERVER, TOP
 from penstock.config.policies import DEADLINES, DELIVERY
 from penstock.config.policies import KEYS as POLICY
 from penstock.config.providers import KEYS as PROVIDER
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGES = [PAGE, *((ROOT / "docs" / name).read_text("utf-8") for name in ("buffered.md", "restart.md"))]
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", "\n".join(PAGES), re.MULTILINE | re.DOTALL)
 EXAMPLE = (ROOT / "penstock.example.yaml").read_text("utf-8")
 
 
@@ -50,6 +51,6 @@ def test_the_example_holds_the_defaults():
     assert config.routes[-1] == bare.routes[0]
 
 
-@pytest.mark.parametrize("key", sorted({*TOP, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL}))
+@pytest.mark.parametrize("key", sorted({*TOP, *SERVER, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL}))
 def test_every_key_is_explained(key):
     assert f"`{key}" in PAGE

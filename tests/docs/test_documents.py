@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.cli import main
 from penstock.config import load
 from penstock.outcome import Outcome
+from penstock.server.websocket import close_of
 from penstock.stream.states import diagram
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.telemetry.log import stream_fields
@@ -109,3 +110,10 @@ def test_every_field_of_the_log_line_is_documented() -> None:
     summary = Summary(stream="st_x", route="r", model="m", client_wire="openai-chat", streamed=True)
     named = {name for name in first_column("docs/operating.md") if not name.startswith("penstock_")}
     assert set(stream_fields(summary)) - {"time", "event", "client_wire"} == named
+
+
+def test_every_close_code_of_a_websocket_is_documented() -> None:
+    text = (ROOT / "docs/websocket.md").read_text()
+    documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", text, re.MULTILINE)}
+    assert {close_of(200, outcome)[0] for outcome in (None, *Outcome)} <= documented
+    assert close_of(429, None)[0] == 4429 and "4000 + status" in text

@@ -161,6 +161,7 @@ def plans(draw: st.DrawFn, *, stream: bool | None = None) -> Plan:
     policies: dict[str, object] = {}
     if draw(st.booleans()):
         policies["commit_after"] = draw(st.sampled_from([None, 0.5, 10.0]))
+        policies["heartbeat"] = draw(st.sampled_from([None, 0.7, 15.0]))
         policies["keepalive"] = draw(st.sampled_from([None, 0.7, 15.0]))
         policies["slow_client"] = draw(st.sampled_from([None, 1.0, 30.0]))
     if draw(st.booleans()):

@@ -80,9 +80,7 @@ def test_counted_and_delivered_are_each_what_they_say(plan, upstream, client):
     row = settle(transcript.account, OPENED, 2.0, TERMS).row
     assert row.outcome is transcript.outcome
     if plan.request.stream:
-        sent = transcript.plan.resumable is not None or (
-            transcript.head is not None and transcript.head.status == 200
-        )
+        sent = transcript.plan.resumable is not None or (transcript.head is not None and transcript.head.status == 200)
         seen = read(transcript) if sent else Tokens(output=0, reasoning=0)
         assert (row.delivered.output or 0, row.delivered.reasoning or 0) == (seen.output, seen.reasoning)
     elif transcript.outcome not in (Outcome.COMPLETED, Outcome.STOPPED) and not row.committed:

@@ -45,6 +45,21 @@ MUTANTS = [
         "        self._out += [Record(self._account)] * 2\n",
     ),
     Mutant(
+        "an error behind a heartbeat looks whole",
+        "13",
+        CLIENT,
+        "                self._end(now, cut=True)\n                return\n",
+        "                self._end(now)\n                return\n",
+    ),
+    Mutant(
+        "a blocked client's answer in one piece is never sealed",
+        "3",
+        "stream/journaled.py",
+        "not self._heard or self.state is Client.BLOCKED:\n                self._whole(",
+        "not self._heard:\n                self._whole(",
+        "stream/test_plays_folded.py",
+    ),
+    Mutant(
         "a frame is sent that the journal does not have",
         "3",
         "stream/journaled.py",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 from play_endings import the_end, told
 
+from penstock.stream.commands import Seal
+from penstock.stream.plan import Resumable
 from penstock.testing.playbook import (
     ANY,
     DONE,
@@ -17,6 +20,7 @@ from penstock.testing.playbook import (
     Head,
     Open,
     Outcome,
+    Pause,
     Play,
     Send,
     Shutdown,
@@ -122,3 +126,53 @@ def test_shutdown_is_a_503():
 
 def test_a_client_that_has_got_nothing_is_not_blocked():
     streaming(folded()).give(ClientBlocked()).expect()
+
+
+# -- with a heartbeat ---------------------------------------------------------------------------------------------
+
+
+def beating(**policies: object):
+    """Heartbeats were sent: the 200 is out."""
+    return streaming(folded(heartbeat=10, **policies)).wait_until(10).expect(Head(200, ANY), Send(b" "))
+
+
+def test_a_heartbeat_is_white_space_in_front_of_the_answer():
+    play = beating().give(UpstreamBytes(0, chunk("!"))).expect()
+    play.wait_until(20).expect(Send(b" "))
+    play.give(UpstreamBytes(0, finish() + usage(9, 2) + DONE)).expect(Send(containing(b'"content":"Hi!"')), End())
+    play.give(UpstreamEnded(0, clean=True)).expect(Close(0, reuse=True), *the_end(Outcome.COMPLETED))
+    assert play.transcript.head is not None
+    headers = dict(play.transcript.head.headers)
+    assert headers[b"content-type"] == b"application/json" and b"content-length" not in headers
+    assert play.body.startswith(b"  {") and json.loads(play.body)["object"] == "chat.completion"
+    play.expect_account(committed=True, client_status=200, keepalives=2)
+
+
+def test_behind_a_heartbeat_an_error_is_a_body_that_is_cut():
+    play = beating(targets=1).give(UpstreamEnded(0, clean=False))
+    play.expect(Close(0), told(Outcome.UPSTREAM_CUT), End(cut=True), *the_end(Outcome.UPSTREAM_CUT))
+    assert json.loads(play.body)["error"]["code"] == "upstream_cut"
+
+
+def test_failover_stays_possible_behind_a_heartbeat():
+    play = beating().give(UpstreamEnded(0, clean=False)).expect(Close(0), Open(1, 1))
+    play.give(UpstreamOpened(1), UpstreamHead(1, 200, SSE), UpstreamBytes(1, answer("Whole")))
+    play.expect(Send(containing(b'"content":"Whole"')), End())
+
+
+def test_a_stop_behind_a_heartbeat_gives_the_answer_so_far():
+    play = beating().give(Stop())
+    play.expect(Close(0), Send(containing(b'"content":"Hi"')), End(), *the_end(Outcome.STOPPED))
+
+
+def test_a_client_that_leaves_between_heartbeats():
+    beating().give(ClientLeft()).expect(Close(0), *the_end(Outcome.CLIENT_CLOSED))
+
+
+def test_the_journal_of_a_blocked_client_is_sealed_with_the_error():
+    asked = msgspec.structs.replace(folded(heartbeat=10, targets=1), resumable=Resumable())
+    play = streaming(asked).wait_until(10).expect(Head(200, ANY), Send(b" ")).give(ClientBlocked()).expect(Pause(0))
+    play.give(Shutdown())
+    (seal,) = [command for command in play.transcript.commands if isinstance(command, Seal)]
+    assert seal.status == 503 and seal.body is not None and b"shutdown" in seal.body
+    assert play.body == b" "

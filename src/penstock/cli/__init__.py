@@ -7,6 +7,7 @@ import click
 from penstock import __version__
 from penstock.bench.command import bench_command
 from penstock.cli.check import check_command
+from penstock.cli.reload import reload_command
 from penstock.cli.serve import demo_command, serve_command
 from penstock.cli.usage import ledger_command, usage_command
 from penstock.sim.command import replay_command, sim_command
@@ -22,6 +23,7 @@ for command in (
     serve_command,
     demo_command,
     check_command,
+    reload_command,
     usage_command,
     ledger_command,
     sim_command,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import click
 import msgspec
 
 from penstock import app
-from penstock.cli.config_file import DEFAULT, load_config_file, refuse
+from penstock.cli.config_file import DEFAULT, read_config, refuse
+from penstock.cli.reload import Reloads
+from penstock.cli.workers import Workers
 from penstock.config import Config, ConfigError, demo_config, listen_on
+from penstock.config.advice import with_advice
 from penstock.config.values import Server
 from penstock.errors import PenstockError
 from penstock.sim import Sim
@@ -21,14 +25,28 @@ from penstock.sim import Sim
 @click.option("-c", "--config", "path", default=DEFAULT, show_default=True, metavar="FILE", help="The configuration.")
 @click.option("--host", help="Listen here instead of server.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead of server.port; 0 = any free one.")
-@click.option("--workers", type=click.IntRange(1, 1), help="Processes; this version runs one.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes instead of server.workers.")
 def serve_command(path: str, host: str | None, port: int | None, workers: int | None) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C; then the streams under way may end within server.drain."""
-    config = _listening(load_config_file(path), host, port)
+    """Run the gateway until SIGTERM or Ctrl-C; then the streams under way may end within server.drain. SIGHUP, or
+    penstock reload, reads the configuration anew."""
+
+    def placed(config: Config) -> Config:
+        config = listen_on(config, host, port)
+        server = config.server if workers is None else msgspec.structs.replace(config.server, workers=workers)
+        return with_advice(msgspec.structs.replace(config, server=server))
+
+    config = _placed(path, placed)
+    reloads = Reloads(path, lambda: placed(read_config(path)))
+    if config.server.workers > 1:
+        _check(config)
+        sockets = _listen(config.server)
+        click.echo(f"penstock listens on http://{_address(sockets[0])}", err=True)
+        Workers(config, sockets, reloads).run()
+        return
     gateway = _gateway(config)
-    sock = _listen(config.server)
+    (sock,) = _listen(config.server)
     click.echo(f"penstock listens on http://{_address(sock)}", err=True)
-    app.run(gateway, sock)
+    app.run(gateway, sock, reloads)
 
 
 @click.command("demo")
@@ -46,7 +64,7 @@ async def _demo(host: str, port: int, json_log: bool) -> None:
     config = _listening(demo_config(sim.base_url), host, port)
     telemetry = msgspec.structs.replace(config.telemetry, log="json" if json_log else "console")
     gateway = app.Gateway(msgspec.structs.replace(config, telemetry=telemetry))
-    sock = _listen(config.server)
+    (sock,) = _listen(config.server)
     app.set_up_logging(gateway)
     click.echo(_WELCOME.format(address=_address(sock)))
     try:
@@ -66,6 +84,24 @@ Base URL for SDKs: http://{address}/v1 (any key). Metrics: http://{address}/metr
 """
 
 
+def _placed(path: str, placed: Callable[[Config], Config]) -> Config:
+    """The configuration of a file, with what the command line says; its warnings are told."""
+    try:
+        config = placed(read_config(path))
+    except ConfigError as error:
+        refuse(error)
+    for warning in config.warnings:
+        click.echo(f"{path}: warning: {warning}", err=True)
+    return config
+
+
+def _check(config: Config) -> None:
+    try:
+        app.check(config)
+    except PenstockError as error:
+        _fail(str(error))
+
+
 def _listening(config: Config, host: str | None, port: int | None) -> Config:
     try:
         return listen_on(config, host, port)
@@ -81,9 +117,9 @@ def _gateway(config: Config) -> app.Gateway:
         _fail(str(error))
 
 
-def _listen(server: Server) -> socket.socket:
+def _listen(server: Server) -> list[socket.socket]:
     try:
-        return app.listen(server.host, server.port)
+        return app.listen_for_all(server)
     except OSError as error:
         _fail(f"cannot listen on {server.host}:{server.port}: {error.strerror or error}")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
+from penstock.config.advice import with_advice
 from penstock.config.document import parse
 from penstock.config.journal import read_journal
 from penstock.config.ledger import read_ledger
@@ -20,6 +23,7 @@ from penstock.config.values import Config, Provider, Route, Server, Telemetry
 from penstock.policy.guards import Guards
 
 TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "metering", "prices", "ledger", "journal")
+SERVER = ("host", "port", "workers", "reuse_port", "drain", "max_body")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
@@ -78,7 +82,7 @@ def _read(root: Field) -> Config:
         if metering is None:
             without = "budget_usd needs metering, or what streams under way have cost is not known"
             keys_field.fail(without, found="", allowed="metering: {}, or no budget_usd")
-    return Config(
+    config = Config(
         server=server,
         providers=providers,
         routes=routes,
@@ -88,8 +92,8 @@ def _read(root: Field) -> Config:
         journal=journal,
         metering=metering,
         prices=prices,
-        warnings=tuple(dict.fromkeys(report.warnings)),
     )
+    return with_advice(msgspec.structs.replace(config, warnings=tuple(report.warnings)))
 
 
 def _require_some(root: Field, providers: Field | None, routes: Field | None) -> None:
@@ -109,19 +113,18 @@ def _require_some(root: Field, providers: Field | None, routes: Field | None) ->
 
 def _server(top: Section) -> Server:
     base = Server()
-    section = top.section("server", ("host", "port", "workers", "drain", "max_body"))
+    section = top.section("server", SERVER)
     host = base.host
     if (field := section.get("host")) is not None and (text := field.text(_HOST)) is not None:
         host = text
         if not text or any(c in text for c in " /[]@,") or not text.isascii():
             field.fail(allowed=_HOST)
             host = base.host
-    if (field := section.get("workers")) is not None and (workers := field.text("1")) not in (None, "1"):
-        later = workers is not None and workers.isascii() and workers.isdigit() and workers.strip("0") != ""
-        field.fail(NOT_YET if later else "", allowed="1")
     return Server(
         host=host,
         port=section.count("port", base.port, 0, 65535),
+        workers=section.count("workers", base.workers, 1, 256),
+        reuse_port=section.flag("reuse_port", base.reuse_port),
         drain=section.duration("drain", base.drain, least=0.0),
         max_body=section.size("max_body", base.max_body),
     )

@@ -28,12 +28,12 @@ from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = (
     "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance",
-    "guards", "billing",
+    "guards", "billing", "fake_stream",
 )  # fmt: skip
 DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
-    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after", "on_disconnect", "drain",
-    "slow_client", "max_frame", "settle", "malformed", "done_after_error", "pin_identity", "served_model",
+    "mode", "segment", "max_held", "signed_reasoning", "keepalive", "heartbeat", "commit_after", "on_disconnect",
+    "drain", "slow_client", "max_frame", "settle", "malformed", "done_after_error", "pin_identity", "served_model",
 )  # fmt: skip
 
 AUTO = "auto"
@@ -48,6 +48,7 @@ class Policy(msgspec.Struct, frozen=True):
     delivery: Delivery = Delivery()
     health: bool = True
     retries: int = 0
+    fake_stream: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     balance: Balance = "least_loaded"
@@ -65,6 +66,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
         health=section.flag("health", base.health),
         retries=section.count("retries", base.retries, 0, 10),
+        fake_stream=section.flag("fake_stream", base.fake_stream),
         tags=_tags(section, base.tags),
         hedge=_hedge(section, base.hedge),
         balance=section.choice("balance", base.balance, ("least_loaded", "weighted")),
@@ -153,6 +155,7 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         max_held=section.size("max_held", base.max_held),
         signed_reasoning=section.choice("signed_reasoning", base.signed_reasoning, ("drop", "pass")),
         keepalive=section.deadline("keepalive", base.keepalive, least=0.1),
+        heartbeat=section.deadline("heartbeat", base.heartbeat, least=0.1),
         commit_after=section.deadline("commit_after", base.commit_after, least=0.0),
         slow_client=SlowClient(
             buffer=slow.size("buffer", base.slow_client.buffer),

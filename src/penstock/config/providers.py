@@ -14,7 +14,7 @@ from penstock.wire.registry import UPSTREAM_WIRES
 WIRES = tuple(UPSTREAM_WIRES)
 """The wires that are built."""
 
-KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "max_streams", "prefill")
+KEYS = ("wire", "base_url", *CREDENTIALS, "headers", "ca", "max_idle", "max_streams", "prefill", "fake_stream")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_ALLOWED = "letters, digits, dot, dash and underscore"
 
@@ -50,6 +50,7 @@ def _provider(name: str, field: Field) -> Provider | None:
     max_idle = section.count("max_idle", 64, 0, 10_000)
     places = section.limit("max_streams", None, 1_000_000)
     prefill = _prefill(section, wire)
+    fake_stream = section.flag("fake_stream", False)
     if wire is None or base_url is None:
         return None
     return Provider(
@@ -59,6 +60,7 @@ def _provider(name: str, field: Field) -> Provider | None:
         headers=headers,
         ca=ca,
         max_idle=max_idle,
+        fake_stream=fake_stream,
         max_streams=places,
         prefill=prefill,
         **credentials,

@@ -46,6 +46,7 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         delivery=policy.delivery,
         health=policy.health,
         retries=policy.retries,
+        fake_stream=policy.fake_stream,
         tags=policy.tags,
         hedge=policy.hedge,
         mid_stream=policy.mid_stream,

@@ -27,6 +27,8 @@ def show(config: Config) -> str:
         "server": {
             "host": escape(server.host),
             "port": server.port,
+            "workers": server.workers,
+            "reuse_port": server.reuse_port,
             "drain": format_duration(server.drain),
             "max_body": format_size(server.max_body),
         },
@@ -64,6 +66,7 @@ def _provider(provider: Provider) -> dict[str, Any]:
         shown["ca"] = escape(provider.ca)
     if provider.prefill is not None:
         shown["prefill"] = provider.prefill
+    shown["fake_stream"] = provider.fake_stream
     return {**shown, "max_idle": provider.max_idle, "max_streams": provider.max_streams}
 
 
@@ -88,6 +91,7 @@ def _route(route: Route) -> dict[str, Any]:
             "max_held": format_size(delivery.max_held),
             "signed_reasoning": delivery.signed_reasoning,
             "keepalive": _deadline(delivery.keepalive),
+            "heartbeat": _deadline(delivery.heartbeat),
             "commit_after": _deadline(delivery.commit_after),
             "slow_client": {
                 "buffer": format_size(delivery.slow_client.buffer),
@@ -119,6 +123,7 @@ def _route(route: Route) -> dict[str, Any]:
     shown["health"] = route.health
     shown["retries"] = route.retries
     shown["billing"] = msgspec.to_builtins(route.billing)
+    shown["fake_stream"] = route.fake_stream
     if route.tags:
         shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown

@@ -24,6 +24,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 8080
+    workers: int = 1
+    """Processes."""
+    reuse_port: bool = False
+    """Another gateway may listen on the same port: the next one, while this one drains."""
     drain: float = 30.0
     max_body: int = 32 * 1024 * 1024
 
@@ -54,6 +58,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with the authorities to trust instead of the system's."""
     max_idle: int = 64
     """Kept-alive connections."""
+    fake_stream: bool = False
+    """It is asked without streaming, and its answer is told as a stream."""
     max_streams: int | None = None
     """Attempts at once, over all routes; None: no limit."""
     prefill: Prefill | None = None
@@ -96,6 +102,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Targets that fail are left out for a while."""
     retries: int = 0
     """Further rounds over all targets."""
+    fake_stream: bool = False
+    """All its targets are asked without streaming."""
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     mid_stream: Literal["fail", "continue"] = "fail"

@@ -22,6 +22,12 @@ class Loads:
         self.providers: dict[str, Bulkhead] = {}
         """Of those that were asked for by now."""
 
+    def resize(self, places: Mapping[str, int]) -> None:
+        """Other limits from now on; what is under way stays."""
+        self._places = places
+        for provider, bulkhead in self.providers.items():
+            bulkhead.limit = places.get(provider)
+
     def at(self, target: str) -> int:
         """Attempts under way at one target."""
         return self._in_flight.get(target, 0)

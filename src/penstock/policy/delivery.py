@@ -37,6 +37,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Reasoning under a signature, which no stage can edit: left out, or passed on unread."""
     keepalive: float | None = 15.0
     """Silence towards the client after which a keep-alive is written; ``None`` = never."""
+    heartbeat: float | None = None
+    """The same for an answer in one piece: the 200 is sent after this long, and white space, which JSON allows in
+    front. ``None`` = nothing is sent before the answer."""
     commit_after: float | None = 10.0
     """After this long without a token the 200 and keep-alives are sent; failover stays possible. ``None`` = never."""
     slow_client: SlowClient = SlowClient()

@@ -23,6 +23,7 @@ from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
 from penstock.ports import Recorder
+from penstock.server import websocket
 from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
@@ -78,34 +79,59 @@ class Application:
         bookkeeper: Bookkeeper | None = None,
         journal: Journal | None = None,
         store: Store | None = None,
+        exposition: Callable[[], Awaitable[bytes]] | None = None,
     ):
-        self._config = config
+        self._recorder = recorder
+        self._exposition = exposition
+        self._retired: list[Router] = []
+        """Of configurations that serve no new requests."""
         self._ledger = ledger
         self._limiting = limiting
         self._bookkeeper = bookkeeper
-        self._router = Router(config, targets, meter=bookkeeper.meter if bookkeeper is not None else None)
-        self._keyring = Keyring(config.keys)
         self._streams = streams
         self._resuming = Resuming(journal, store)
-        self._api = StreamsApi(self._resuming, self._keyring, self._read)
         self._targets = targets
         self._metrics = metrics
-        self._hedging = Hedging(config.routes, recorder, clock)
         self._silences = Silences()
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hedging = Hedging((), recorder, clock)
+        self._set_up(config, self._routed(config))
+
+    def _routed(self, config: Config) -> Router:
+        return Router(config, self._targets, meter=self._bookkeeper.meter if self._bookkeeper is not None else None)
+
+    def _set_up(self, config: Config, router: Router) -> None:
+        self._config = config
+        self._router = router
+        self._keyring = Keyring(config.keys)
+        self._api = StreamsApi(self._resuming, self._keyring, self._read)
+        self._hedging = Hedging(config.routes, self._recorder, self._clock, self._hedging)
         self._paths: dict[str, dict[str, Handler]] = {
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
         }
-        if ledger is not None:
+        if self._ledger is not None:
             self._paths["/v1/usage"] = {"GET": self._usage}
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
+
+    def reload(self, config: Config) -> None:
+        """New requests are served by ``config`` from now on; streams under way have all that they need. Raises
+        PenstockError where it cannot be served: nothing has changed then."""
+        router = self._routed(config)
+        self._retired.append(self._router)
+        self._set_up(config, router)
+        self._fetch_credentials()
+
+    def _fetch_credentials(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+        self._preparing = asyncio.create_task(self._router.prepare())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -113,8 +139,7 @@ class Application:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1003})
+            await websocket.serve(scope, receive, send, self._http, keyless=not self._config.keys)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -126,7 +151,7 @@ class Application:
             self._start_store()
             if self._ledger is not None:
                 self._ledger.start()
-            self._preparing = asyncio.create_task(self._router.prepare())
+            self._fetch_credentials()
             await send({"type": "lifespan.startup.complete"})
 
     async def close(self) -> None:
@@ -138,7 +163,8 @@ class Application:
             await self._resuming.store.close()
         if self._preparing is not None:
             self._preparing.cancel()
-        await self._router.close()
+        for router in (*self._retired, self._router):
+            await router.close()
         if self._pool is not None:
             await self._pool.close()
         if self._bookkeeper is not None:
@@ -225,7 +251,10 @@ class Application:
         self._resuming.add(driver, owner, log, request.accepted)
         driver.start()
         if isinstance(sink, AsgiSink):
-            await self._pump(sink, driver, receive)
+            try:
+                await self._pump(sink, driver, receive)
+            finally:
+                scope["penstock.outcome"] = driver.outcome
         else:
             # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
             while (await receive())["type"] != "http.disconnect":
@@ -252,7 +281,11 @@ class Application:
         reader = Reader(taken.source, sink, taken.after, taken.manner, asyncio.get_running_loop())
         reader.start()
         if isinstance(sink, AsgiSink):
-            await self._pump(sink, reader, receive)
+            try:
+                await self._pump(sink, reader, receive)
+            finally:
+                # What a store holds does not say it: there the frames do.
+                scope["penstock.outcome"] = getattr(taken.source, "outcome", None)
         else:
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -342,7 +375,8 @@ class Application:
         await answer(send, 200, await usage_page(self._ledger, key, scope))
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+        text = self._metrics.text() if self._exposition is None else await self._exposition()
+        await answer(send, 200, text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -20,9 +20,17 @@ logger = logging.getLogger("penstock.server")
 
 class Hedging:
     """Each route's delay and budget, and what is known of its targets. A recorder: it learns from each stream's
-    account, which it hands on to ``recorder`` first."""
+    account, which it hands on to ``recorder`` first. ``before`` is that of an older configuration: what it has learnt
+    is kept."""
 
-    def __init__(self, routes: Iterable[Route], recorder: Recorder, clock: Callable[[], float]):
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        recorder: Recorder,
+        clock: Callable[[], float],
+        before: Hedging | None = None,
+    ):
+        known = {} if before is None else before._times
         self._recorder = recorder
         self._clock = clock
         self._hedges: dict[str, Hedge[Plan]] = {}
@@ -33,7 +41,7 @@ class Hedging:
                 self._hedges[route.name] = Hedge(route.hedge)
                 if route.hedge.quantile is not None:
                     for target in route.targets:
-                        self._times.setdefault(target.name, Quantiles())
+                        self._times[target.name] = known.get(target.name) or Quantiles()
 
     def planned(self, plan: Plan) -> Plan:
         """The plan with its hedging. To be asked once for a stream: it fills the budget."""

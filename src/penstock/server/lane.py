@@ -43,6 +43,9 @@ class LaneProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        if "path" not in scope:
+            # It is to become a WebSocket: there is no cycle for it.
+            return
         # Bound to its own cycle: `self.cycle` is that of the last request that was read, maybe a pipelined one.
         scope.setdefault("extensions", {})[EXTENSION] = partial(self._open_lane, weakref.ref(self.cycle))
 

@@ -69,7 +69,7 @@ class Limiting:
         wall: Callable[[], float],
         prices: PriceList | None,
     ):
-        self._keys = {key.name: key for key in keys if key.limits != Limits()}
+        self._keys = _limited(keys)
         self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
@@ -78,6 +78,12 @@ class Limiting:
         self._standings: dict[str, Standing] = {}
         self._grants: dict[str, Grant] = {}
         self._reading = asyncio.Lock()
+
+    def renew(self, keys: Iterable[Key]) -> None:
+        """These are the keys from now on. What is open of a key whose limits are others does not count for them."""
+        before, self._keys = self._keys, _limited(keys)
+        same = {name for name, key in self._keys.items() if name in before and before[name].limits == key.limits}
+        self._standings = {name: standing for name, standing in self._standings.items() if name in same}
 
     # -- acceptance -----------------------------------------------------------------------------------------------
 
@@ -195,3 +201,7 @@ def _refused(key: Key, refusal: Refusal, headers: Headers) -> BadRequest:
 
 def _encoded(headers: list[tuple[str, str]]) -> Headers:
     return tuple((name.encode(), value.encode()) for name, value in headers)
+
+
+def _limited(keys: Iterable[Key]) -> dict[str, Key]:
+    return {key.name: key for key in keys if key.limits != Limits()}

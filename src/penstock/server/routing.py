@@ -24,6 +24,7 @@ from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
 from penstock.upstream.authority import Secrets
 from penstock.upstream.pool import Pool
+from penstock.wire import unstreamed
 from penstock.wire.base import ClientSession, ClientWire, Decoder, UpstreamWire, View, adopted, clients_of
 from penstock.wire.continued import Beginning, Prefix, Remembered, rest_of
 from penstock.wire.conversation import Conversation
@@ -46,6 +47,8 @@ class _Target(msgspec.Struct, frozen=True):
     """The request's body; the argument is whether usage is asked for."""
     prefill: Prefill
     """How it is given a beginning."""
+    whole: bool
+    """No stream is asked for."""
 
 
 class RequestDialer:
@@ -63,8 +66,8 @@ class RequestDialer:
         """Send it."""
         chosen = self._targets[target]
         upstream = chosen.upstream
-        headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire)
-        at = upstream.endpoint(self._request, chosen.model)
+        headers = upstream.headers(self._request, self._headers, same_wire=chosen.way.same_wire, whole=chosen.whole)
+        at = upstream.endpoint(self._request, chosen.model, whole=chosen.whole)
         body = chosen.body(ask_usage)
         if behind is not None:
             body = with_beginning(body, behind, chosen.prefill)
@@ -149,7 +152,8 @@ class Router:
         refusal: BadRequest | None = None
         for target in route.targets:
             try:
-                targets.append(self._target(target, wire, request, reading, translation, headers))
+                whole = route.fake_stream or self._upstreams[target.provider].provider.fake_stream
+                targets.append(self._target(target, wire, request, reading, translation, headers, whole))
             except BadRequest as error:
                 refusal = refusal or error
         if not targets and refusal is not None:
@@ -179,6 +183,7 @@ class Router:
         reading: _Reading,
         translation: _Translation,
         headers: Headers,
+        whole: bool,
     ) -> _Target:
         upstream = self._upstreams[target.provider]
         model = request.model if target.model == "*" else target.model
@@ -197,6 +202,9 @@ class Router:
                 return upstream.wire.body(asked, model, ask_usage=ask_usage)
             return upstream.wire.translate(translation.conversation(), model, ask_usage=ask_usage)
 
+        def whole_body(ask_usage: bool) -> bytes:
+            return unstreamed.body(body(ask_usage))
+
         if not same:
             # Refused now, before anything is sent, or never.
             body(True)
@@ -214,7 +222,7 @@ class Router:
             meter=None if self._meter is None else self._meter(model),
             runs_on=runs_on(upstream.wire.name, upstream.host),
         )
-        return _Target(target, upstream, model, way, body, prefill)
+        return _Target(target, upstream, model, way, whole_body if whole else body, prefill, whole)
 
 
 def _deadlines(route: Route, headers: Headers) -> tuple[Deadlines, str]:

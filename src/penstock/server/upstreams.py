@@ -21,7 +21,7 @@ from penstock.upstream.origin import Endpoint, endpoint
 from penstock.upstream.pool import Pool
 from penstock.upstream.renewing import Renewing
 from penstock.upstream.signing import AwsChain, AwsKeys, Signer
-from penstock.wire import azure
+from penstock.wire import azure, unstreamed
 from penstock.wire.base import UpstreamWire
 from penstock.wire.bedrock_wires import region_of
 from penstock.wire.registry import UPSTREAM_WIRES
@@ -39,18 +39,22 @@ class Upstream(msgspec.Struct, frozen=True):
     authority: Authority[Any]
     secrets: Secrets
 
-    def endpoint(self, request: StreamRequest, model: str) -> Endpoint:
-        """Where a request goes."""
+    def endpoint(self, request: StreamRequest, model: str, *, whole: bool) -> Endpoint:
+        """Where a request goes; ``whole``: that asks for no stream."""
         provider, path = self.provider, self.wire.path(request, model)
+        if whole:
+            path = unstreamed.path(path)
         if provider.api_version is None:
             return endpoint(provider.base_url, path, provider.ca)
         at = endpoint(provider.base_url, "", provider.ca)
-        whole = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
-        return msgspec.structs.replace(at, path=whole)
+        full = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
+        return msgspec.structs.replace(at, path=full)
 
-    def headers(self, request: StreamRequest, client: Headers, *, same_wire: bool) -> Fields:
+    def headers(self, request: StreamRequest, client: Headers, *, same_wire: bool, whole: bool) -> Fields:
         """All headers but those of the connection and of the credential; the configured ones win."""
         fields = [("user-agent", f"penstock/{__version__}"), *self.wire.headers(request)]
+        if whole:
+            fields = unstreamed.headers(fields)
         passed = _TRACING | self.wire.passed_headers if same_wire else _TRACING
         fields += [(name.decode(), value.decode("latin-1")) for name, value in client if name in passed]
         merged = {name.lower(): value for name, value in fields}

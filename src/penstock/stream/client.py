@@ -104,7 +104,7 @@ class ClientSide:
     def end(self, now: float) -> None:
         """The answer is whole. A blocked client gets its end when it has read what waits for it."""
         self.flush(now)
-        if self._fold is not None and self.state is Client.WAITING:
+        if self._fold is not None and self._heard:
             self._account.committed = True
             answer = self._fold.answer()
             self._answer(200, (JSON, (b"cache-control", b"no-cache")), answer, now)
@@ -131,13 +131,18 @@ class ClientSide:
             self._end(now, abort=True)
             return
         client = self._plan.client
-        if self.state is Client.WAITING:
+        if self.state is Client.WAITING or self._fold is not None:
+            early = self.state is not Client.WAITING
             fields: Headers = (JSON,)
             body = failure.body or client.error_body(failure.fault)
             if failure.outcome is Outcome.SHUTDOWN:
                 fields += ((b"retry-after", b"1"),)
             provider = self._passed_on(failure.headers)
             self._answer(failure.fault.status or 502, fields + provider, self._clean(body), now)
+            if early:
+                # The status said 200: no client is to take this body for a whole answer.
+                self._end(now, cut=True)
+                return
         else:
             frame = self._clean(client.error_frame(failure.fault))
             marked = self._plan.delivery.done_after_error
@@ -166,7 +171,10 @@ class ClientSide:
         self._out.append(Head(200, fields))
 
     def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
-        """A whole answer with its length."""
+        """A whole answer with its length; behind a head that went out already, its bytes alone."""
+        if self.state is not Client.WAITING:
+            self._send(body, now)
+            return
         winner = self._winner
         fields += ((b"content-length", b"%d" % len(body)), *self._plan.told)
         fields += head.own(
@@ -210,8 +218,12 @@ class ClientSide:
         if self.state is Client.BLOCKED:
             limit = delivery.slow_client.timeout
             return [] if limit is None else [(self.blocked_since + limit, slow)]
-        if self.ended or self._fold is not None:
+        if self.ended:
             return []
+        if self._fold is not None:
+            if delivery.heartbeat is None or not self._heard:
+                return []
+            return [(self.last_write + delivery.heartbeat, self._beat)]
         if self.state is Client.WAITING and delivery.commit_after is not None:
             return [(self._began + delivery.commit_after, self._head_early)]
         if self.state is Client.STREAMING and delivery.keepalive is not None:
@@ -221,6 +233,15 @@ class ClientSide:
     def _head_early(self, now: float) -> None:
         self._head(None)
         self._keep_alive(now)
+
+    def _beat(self, now: float) -> None:
+        """White space in front of an answer in one piece."""
+        if self.state is Client.WAITING:
+            self._move(ClientStep.HEAD)
+            self._account.client_status = 200
+            fields = head.event_stream(JSON[1]) + head.own(self._plan.stream, target=None, attempts=0)
+            self._out.append(Head(200, fields))
+        self._say_alive(b" ", now)
 
     def _keep_alive(self, now: float) -> None:
         self._say_alive(self._plan.client.keepalive(), now)

@@ -59,7 +59,7 @@ class JournaledClient(ClientSide):
         self.flush(now)
         client, delivery = self._plan.client, self._plan.delivery
         if self._fold is not None or (self.state is Client.WAITING and failure.outcome is not Outcome.CLIENT_CLOSED):
-            if not self._heard:
+            if not self._heard or self.state is Client.BLOCKED:
                 self._whole(failure.fault.status or 502, self._clean(failure.body or client.error_body(failure.fault)))
             super().fail(failure, now)
             return

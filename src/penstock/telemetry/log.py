@@ -76,6 +76,21 @@ class LogWriter:
             self.dropped += len(lines)
 
 
+class DirectWriter(LogWriter):
+    """Writes at once, without a thread: for a process that has nothing to wait for."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self.dropped = 0
+
+    def write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
 class LineHandler(logging.Handler):
     """Sends records of the standard library's loggers the same way, in the same format."""
 

@@ -34,9 +34,10 @@ def document(urls: Sequence[str], *, server: dict[str, Any] | None = None, **pol
 
 
 class ServeProcess:
-    """``penstock serve`` with a configuration; it listens on a free port."""
+    """``penstock serve`` with a configuration; without ``port`` it listens on a free one."""
 
-    def __init__(self, settings: dict[str, Any], folder: Path):
+    def __init__(self, settings: dict[str, Any], folder: Path, *, port: int = 0):
+        self._wanted = port
         self._file = folder / "penstock.yaml"
         # JSON is YAML.
         self._file.write_bytes(json.dumps(settings))
@@ -56,7 +57,7 @@ class ServeProcess:
     async def __aenter__(self) -> Self:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "penstock", "serve", "-c", str(self._file), "--port", "0",
+            sys.executable, "-m", "penstock", "serve", "-c", str(self._file), "--port", str(self._wanted),
             stderr=asyncio.subprocess.PIPE, env=environment, cwd=self._file.parent,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())
