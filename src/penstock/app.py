@@ -10,15 +10,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import uvicorn
 
+from penstock.capture.keeper import Keeper
 from penstock.config.values import Config
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
 from penstock.server.asgi import Application
+from penstock.server.copying import Copying
 from penstock.server.lane import LaneProtocol
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.telemetry.metrics import Metrics
@@ -36,8 +38,9 @@ _PAUSE_INTERVAL = 0.1
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, config: Config, writer: LogWriter | None = None):
+    def __init__(self, config: Config, writer: LogWriter | None = None, pages: Mapping[str, bytes] | None = None):
         self.config = config
+        self.keeper = Keeper(config.capture) if config.capture is not None else None
         self.streams = Streams()
         self.targets = Targets()
         self.writer = writer or LogWriter()
@@ -47,6 +50,8 @@ class Gateway:
             idle_connections=lambda: self._pool.idle if self._pool else 0,
             log_lines_dropped=lambda: self.writer.dropped,
             ejected=lambda: self.targets.out(time.monotonic()),
+            captures=lambda: self.keeper.counts() if self.keeper else {},
+            spooled=lambda: self.keeper.spooled() if self.keeper else 0,
         )
         self.application = Application(
             config,
@@ -56,6 +61,8 @@ class Gateway:
             recorder=TelemetryRecorder(self.metrics, self.writer, config.telemetry.log),
             clock=time.monotonic,
             make_pool=self._make_pool,
+            copying=Copying(self.keeper, time.monotonic),
+            pages=pages,
         )
 
     def _make_pool(self) -> Pool:

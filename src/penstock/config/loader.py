@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
+from penstock.config.capture_sinks import check_captures, read_sinks
 from penstock.config.document import parse
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
@@ -15,7 +16,7 @@ from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Server, Telemetry
 
-TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal")
+TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal", "capture")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
@@ -57,6 +58,10 @@ def _read(root: Field) -> Config:
     if keys_field is None or keys_field.null or keys_field.node == document.Sequence(keys_field.node.line, ()):
         check_open(server.host, _line_of_host(top), report)
     telemetry = _telemetry(top)
+    capture_field = top.get("capture")
+    sinks = read_sinks(capture_field) if capture_field is not None and not capture_field.null else None
+    if routes_field is not None:
+        check_captures(routes_field, routes, sinks)
     _warn_of_stores(top)
     return Config(
         server=server,
@@ -64,6 +69,7 @@ def _read(root: Field) -> Config:
         routes=routes,
         keys=keys,
         telemetry=telemetry,
+        capture=sinks,
         warnings=tuple(dict.fromkeys(report.warnings)),
     )
 

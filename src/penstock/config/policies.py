@@ -6,18 +6,24 @@ import re
 
 import msgspec
 
+from penstock.config.capture import read_capture
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
 from penstock.config.reading import Section
 from penstock.config.stage_list import read_stages
 from penstock.config.units import parse_duration
+from penstock.policy.capture import Capture
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, Segment, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.policy.metadata import MODES, Metadata
 from penstock.stages.redact.policy import RedactPolicy
 
-KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "guards")
+KEYS = (
+    "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "metadata_every", "capture",
+    "hedge", "mid_stream", "guards",
+)  # fmt: skip
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
 DELIVERY = (
     "mode", "segment", "max_held", "signed_reasoning", "keepalive", "commit_after",
@@ -40,6 +46,8 @@ class Policy(msgspec.Struct, frozen=True):
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
     stages: tuple[RedactPolicy, ...] = ()
+    metadata: Metadata = Metadata()
+    capture: Capture | None = None
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
@@ -54,6 +62,8 @@ def read_policy(section: Section, base: Policy) -> Policy:
         hedge=_hedge(section, base.hedge),
         guards=read_guards(section.section("guards", GUARDS), base.guards),
         stages=read_stages(section, base.stages),
+        metadata=_metadata(section, base.metadata),
+        capture=read_capture(section, base.capture),
     )
 
 
@@ -130,7 +140,13 @@ def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[st
     return tuple(tags.items())
 
 
+def _metadata(section: Section, base: Metadata) -> Metadata:
+    return Metadata(
+        mode=section.choice("metadata", base.mode, MODES),
+        every=section.count("metadata_every", base.every, 1, 10**6),
+    )
+
+
 def _refuse_unbuilt(section: Section) -> None:
     """Keys of the interface whose silence would be a lie."""
-    section.choice("metadata", "off", ("off",), later=("final", "live"))
     section.choice("mid_stream", "fail", ("fail",), later=("continue",))

@@ -47,6 +47,8 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         hedge=policy.hedge,
         guards=policy.guards,
         stages=policy.stages,
+        metadata=policy.metadata,
+        capture=policy.capture,
     )
 
 

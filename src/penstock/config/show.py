@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from penstock.config.capture import show_capture
+from penstock.config.capture_sinks import show_sinks
 from penstock.config.reading import MASK
 from penstock.config.stage_list import show_stages
 from penstock.config.units import format_duration, format_size
@@ -27,6 +29,8 @@ def show(config: Config) -> str:
         "providers": {provider.name: _provider(provider) for provider in config.providers},
         "routes": {route.name: _route(route) for route in config.routes},
     }
+    if config.capture is not None:
+        tree["capture"] = show_sinks(config.capture)
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
@@ -93,6 +97,10 @@ def _route(route: Route) -> dict[str, Any]:
         "repetition": guards.repetition,
         "stop_sequences": guards.stop_sequences,
     }
+    shown["metadata"] = route.metadata.mode
+    shown["metadata_every"] = route.metadata.every
+    if route.capture is not None:
+        shown["capture"] = show_capture(route.capture)
     shown["health"] = route.health
     shown["retries"] = route.retries
     if route.tags:

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from penstock.errors import BadRequest
 from penstock.ports import Recorder
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.routing import Router
@@ -61,6 +62,8 @@ class Application:
         recorder: Recorder,
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
+        copying: Copying,
+        pages: Mapping[str, bytes] | None = None,
     ):
         self._config = config
         self._router = Router(config, targets)
@@ -69,6 +72,7 @@ class Application:
         self._targets = targets
         self._metrics = metrics
         self._hedging = Hedging(config.routes, recorder, clock)
+        self._copying = copying
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
@@ -79,6 +83,9 @@ class Application:
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
         }
+        self._pages = dict(pages or {})
+        """Whole HTML pages, by path."""
+        self._paths.update({path: {"GET": self._page} for path in self._pages})
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
 
@@ -107,6 +114,7 @@ class Application:
         if self._preparing is not None:
             self._preparing.cancel()
         await self._router.close()
+        await asyncio.to_thread(self._copying.close)
         if self._pool is not None:
             await self._pool.close()
 
@@ -155,7 +163,7 @@ class Application:
         plan, dialer = self._router.plan(
             route, wire, request, scope["penstock.stream"], tuple(scope["headers"]), self._running_pool(), self._clock()
         )
-        plan = self._hedging.planned(plan)
+        plan = self._copying.planned(self._hedging.planned(plan), route)
         assert self._loop is not None
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)
@@ -164,7 +172,14 @@ class Application:
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
+        recorder = self._copying.recorder(
+            self._hedging,
+            plan,
+            scope["penstock.path"],
+            key,
+            lambda original: request if original else self._router.redacted(route, request),
+        )
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._streams.remove, watch)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):
@@ -241,6 +256,9 @@ class Application:
             await _answer(send, 503, b'{"status":"draining"}', extra=[(b"retry-after", b"1")])
         else:
             await _answer(send, 200, b'{"status":"ready"}')
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _answer(send, 200, self._pages[scope["penstock.path"]], content_type=b"text/html; charset=utf-8")
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(send, 200, self._metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")

@@ -13,6 +13,7 @@ from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
 from penstock.ports import Exchange, Listener
 from penstock.request import StreamRequest
+from penstock.server.copying import metadata_of
 from penstock.server.patience import patience
 from penstock.server.staging import Staging
 from penstock.server.upstreams import Upstream, upstream
@@ -95,6 +96,10 @@ class Router:
             raise BadRequest(message, status=403, code="model_not_allowed", param="model")
         return route
 
+    def redacted(self, route: Route, request: StreamRequest) -> StreamRequest | None:
+        """See `Staging.redacted`."""
+        return self._staging[route.name].redacted(request)
+
     def plan(
         self,
         route: Route,
@@ -134,6 +139,8 @@ class Router:
             total_from=total_from,
             retries=route.retries,
             delivery=route.delivery,
+            metadata=metadata_of(route, headers),
+            tags=route.tags,
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
         return staging.planned(plan, prompts), RequestDialer(pool, request, targets, headers)

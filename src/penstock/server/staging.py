@@ -42,6 +42,20 @@ class Staging:
             texts = said
         return prompt.request(texts), tuple(read)
 
+    def redacted(self, request: StreamRequest) -> StreamRequest | None:
+        """The request behind the route's detectors, for a copy: also where the provider gets it as it is. None where
+        it holds what they block."""
+        if not self._stages:
+            return request
+        prompt = PromptTexts(request)
+        texts = prompt.texts
+        for stage in self._stages:
+            said = stage.open().prompt(texts)
+            if isinstance(said, Block):
+                return None
+            texts = said
+        return prompt.request(texts)
+
     def planned(self, plan: Plan, prompts: tuple[tuple[str, ...], ...]) -> Plan:
         """The plan with its stages; as it was where the route has none. Raises BadRequest for a client wire whose
         answers cannot be edited."""

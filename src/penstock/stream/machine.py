@@ -32,8 +32,8 @@ from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, Done, Record
+from penstock.stream.outlet import client_side
 from penstock.stream.plan import Plan
-from penstock.stream.staged import client_side
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -73,6 +73,7 @@ class Stream:
             streamed=plan.request.stream,
             attempts=[],
             warnings=[],
+            tags=dict(plan.tags),
         )
         self.over = False
         """Done was said."""

@@ -10,8 +10,10 @@ import msgspec
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.metadata import Metadata
 from penstock.request import StreamRequest
 from penstock.stages.pipeline import StagesPlan
+from penstock.stream.tape import Tape
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 from penstock.wire.edit import Editor
 from penstock.wire.edit_runs import Texts
@@ -70,5 +72,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer's text goes through; None: nothing, and frames go on as they come."""
     editor: Callable[[Texts], Editor] | None = None
     """A fresh editor of the client's wire, where there are stages."""
+    metadata: Metadata | None = None
+    """What the client is told inside the stream; None: nothing."""
+    tape: Tape | None = None
+    """Takes a copy of the answer; None: none is kept."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The route's, for accounts and metadata."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""

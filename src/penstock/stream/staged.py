@@ -45,13 +45,6 @@ class Judge(Protocol):
         """Nothing more is awaited."""
 
 
-def client_side(plan: Plan, account: Summary, out: list[Command], machine: Judge, now: float) -> ClientSide:
-    """The client's side of a stream, with stages where there are any."""
-    if plan.stages is None:
-        return ClientSide(plan, account, out, now)
-    return StagedClient(plan, plan.stages, account, out, now, machine)
-
-
 class StagedClient(ClientSide):
     """See `ClientSide`. ``now`` is set by the machine, before frames come."""
 

@@ -66,6 +66,8 @@ class Summary(msgspec.Struct, kw_only=True):
     gap_sum: float = 0.0
     redactions: dict[str, int] = {}
     """What stages found in the answer, by kind."""
+    tags: dict[str, str] = {}
+    """The route's."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

@@ -49,13 +49,17 @@ class Metrics:
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
         ejected: Callable[[], Mapping[str, bool]] = dict,
+        captures: Callable[[], dict[tuple[str, ...], int]] = dict,
+        spooled: Callable[[], int] = lambda: 0,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
             ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
+            ("penstock_capture_spool_bytes", "Copies that wait on the disk for the webhook.", spooled),
         )
         self._log_lines_dropped = log_lines_dropped
         self._ejected = ejected
+        self._captures = captures
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -109,6 +113,8 @@ class Metrics:
         yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
         redactions = "What stages found in prompts and answers, by kind."
         yield _counter("penstock_redactions", redactions, ("route", "kind"), self._redactions)
+        copies = "Copies of streams, by sink and by what became of them."
+        yield _counter("penstock_captures", copies, ("sink", "fate"), self._captures())
         hedges = "Second attempts that were started beside the first, by whether they won."
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         yield _counter(

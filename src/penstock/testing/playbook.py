@@ -20,6 +20,7 @@ from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.metadata import Metadata
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
@@ -37,6 +38,7 @@ from penstock.stream.inputs import (
 )
 from penstock.stream.plan import Asking, Plan, Way
 from penstock.stream.summary import Summary
+from penstock.stream.tape import Tape
 from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
 from penstock.testing.laws import check_laws
@@ -136,6 +138,9 @@ def plan(
     chance: float = 0.5,
     asking: Asking | None = None,
     stages: StagesPlan | None = None,
+    metadata: Metadata | None = None,
+    tape: Tape | None = None,
+    tags: tuple[tuple[str, str], ...] = (),
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -178,6 +183,9 @@ def plan(
         chance=chance,
         asking=asking,
         stages=stages,
+        metadata=metadata,
+        tape=tape,
+        tags=tags,
         editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )

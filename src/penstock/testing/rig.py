@@ -31,7 +31,7 @@ from typing import Any, Self
 import uvicorn
 
 from penstock import app
-from penstock.config.values import Config, Key, Provider, Route, Server, Target
+from penstock.config.values import CaptureSinks, Config, Key, Provider, Route, Server, Target
 from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
@@ -80,12 +80,14 @@ def config(
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
+    route_fields: dict[str, Any] | None = None,
+    capture: CaptureSinks | None = None,
     **delivery: Any,
 ) -> Config:
     """A configuration with one route ``m`` that tries ``upstreams`` (or their base URLs) in order.
 
-    All speak ``wire``. ``provider`` and ``server`` hold further fields of every `Provider` and of `Server`,
-    ``delivery`` of `Delivery`.
+    All speak ``wire``. ``provider``, ``server`` and ``route_fields`` hold further fields of every `Provider`, of
+    `Server` and of the `Route`, ``delivery`` of `Delivery`.
     """
     urls = [upstream if isinstance(upstream, str) else upstream.base_url for upstream in upstreams]
     if not wire.startswith("openai-"):
@@ -107,12 +109,14 @@ def config(
         hedge=hedge,
         stages=stages,
         guards=guards,
+        **(route_fields or {}),
     )
     return Config(
         server=Server(**(server or {})),
         providers=tuple(Provider(name=f"m{n}", base_url=url, **common) for n, url in enumerate(urls, 1)),
         routes=(route,),
         keys=keys,
+        capture=capture,
     )
 
 
