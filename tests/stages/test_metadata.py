@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from answers import WIRES, Wire
+from hypothesis import given
+from hypothesis import strategies as st
 from test_leaks import TYPES
 from words import Word
 
@@ -36,6 +38,7 @@ from penstock.testing.playbook import (
 )
 from penstock.testing.rig import MODEL, Rig
 from penstock.testing.steps import hdr, raw
+from penstock.wire.metadata import blocks, payload
 
 EACH = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 FINAL, LIVE = Metadata(mode="final"), Metadata(mode="live", every=3)
@@ -230,3 +233,24 @@ async def test_an_unknown_word_is_refused(rig):
     answer = await gateway.ask(headers={"x-penstock-metadata": "loud"})
     assert answer.status == 400
     assert b"x-penstock-metadata is 'loud'; allowed: off or final or live" in answer.body
+
+
+OBJECTS = st.sampled_from([b"{}", b'{"a":"}],[{"}', b'{ "b": [1, {"c": 2}] }'])
+EVENTS = st.sampled_from([b"data: {}\n\n", b": ka\n\n", b"event: ping\ndata: {}\n\n", b"data: {}\r\n\r\n", b"\r\n"])
+
+
+@given(st.lists(OBJECTS, min_size=1, max_size=5), st.booleans())
+def test_elements_of_an_array_are_told_apart_and_joined_they_are_the_array(objects, begun):
+    data = (b",\r\n" if begun else b"[") + b",\r\n".join(objects) + b"\r\n]"
+    parts = list(blocks(data))
+    assert b"".join(parts) == data
+    assert [payload(part) for part in parts] == objects
+
+
+@given(st.lists(EVENTS))
+def test_events_are_told_apart_and_joined_they_are_the_stream(frames):
+    data = b"".join(frames)
+    parts = list(blocks(data))
+    assert b"".join(parts) == data
+    said = [payload(part) for part in parts]
+    assert len([one for one in said if one is not None]) == sum(b"ping" not in one and b"data" in one for one in frames)

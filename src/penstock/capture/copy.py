@@ -84,8 +84,8 @@ def _events(wire: str, frames: list[bytes]) -> list[bytes]:
     single: list[bytes] = []
     for frame in frames:
         for block in blocks(frame, lines=wire == "ollama-chat"):
-            if wire == "gemini" and block[:1] in (b"{", b"[", b","):
-                # Elements of an array.
+            if wire == "gemini" and not block.startswith(b"data:"):
+                # Elements of an array, and its brackets.
                 said = payload(block)
                 block = b"" if said is None else b"data: " + msgspec.json.format(said, indent=-1) + b"\r\n\r\n"
             if block:

@@ -28,6 +28,7 @@ class _Kind(msgspec.Struct):
     done: bool = False
 
 
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _KIND = msgspec.json.Decoder(_Kind)
 _ENDS: dict[str, tuple[bytes, frozenset[str]]] = {
     "openai-responses": (b'"response.', frozenset({"response.completed", "response.incomplete", "response.failed"})),
@@ -51,22 +52,40 @@ def spliced(frame: bytes, note: bytes) -> bytes | None:
 
 
 def blocks(data: bytes, *, lines: bool = False) -> Iterator[bytes]:
-    """The frames that ``data`` holds; joined, they are ``data``. ``lines``: of NDJSON, else server-sent events."""
+    """The frames that ``data`` holds; joined, they are ``data``. ``lines``: of NDJSON; else server-sent events, or
+    elements of an array."""
     if lines:
         yield from data.splitlines(keepends=True)
-    elif data.startswith((b"[", b",", b"{")):
-        yield data
+    elif _bare(data):
+        yield from _elements(data)
     else:
         yield from filter(None, _BLOCK_ENDS.split(data))
 
 
 def payload(block: bytes) -> bytes | None:
     """What a frame says, without its framing; None for keep-alives: comments, blank lines, pings."""
-    first = block[:1]
-    if first in (b"{", b"[", b","):
+    if _bare(block):
         return block.strip(_AROUND) or None
     found = sse.parse(block)
     return None if found.data is None or found.event == b"ping" else found.data
+
+
+def _bare(data: bytes) -> bool:
+    """JSON that is no event: a line, or elements of an array."""
+    return data.lstrip()[:1] in (b"{", b"[", b",", b"]")
+
+
+def _elements(data: bytes) -> Iterator[bytes]:
+    try:
+        elements = _RAWS.decode(b"[" + data.strip(_AROUND) + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        elements = []
+    at = 0
+    for element in elements[:-1]:
+        end = data.index(bytes(element), at) + len(bytes(element))
+        yield data[at:end]
+        at = end
+    yield data[at:]
 
 
 class Placer:
