@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from copy_mutants import COPIES
 from redaction_mutants import REDACTION
 
 LAWS = "laws/test_laws.py"
@@ -408,4 +409,6 @@ MUTANTS = [
         Mutant(name, "redaction", f"stages/redact/{file}", old, new, f"stages/test_redact_{killer}.py")
         for name, file, old, new, killer in REDACTION
     ),
+    # Copies and metadata say what was.
+    *(Mutant(*fields) for fields in COPIES),
 ]
