@@ -2,8 +2,8 @@
 
 NOTES, OUTLET, TAPE, SEGMENTS = "stream/notes.py", "stream/outlet.py", "stream/tape.py", "capture/segments.py"
 METADATA_TESTS, COPY_TESTS, SEGMENT_TESTS = (
-    "stages/test_metadata.py",
-    "stages/test_copies.py",
+    "stages/test_metadata_plays.py",
+    "stages/test_copies_plays.py",
     "capture/test_segments.py",
 )
 
@@ -16,7 +16,14 @@ COPIES = [
         'self._frames and self._digest.update(said + b"\\n")',
         METADATA_TESTS,
     ),
-    ("live notes go on behind the last", "metadata", NOTES, "or self.told or", "or", METADATA_TESTS),
+    (
+        "the last note comes twice",
+        "metadata",
+        NOTES,
+        '        if self.told:\n            return b""',
+        '        if False:\n            return b""',
+        METADATA_TESTS,
+    ),
     (
         "metadata for everybody",
         "metadata",
