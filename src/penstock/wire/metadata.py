@@ -56,6 +56,9 @@ def blocks(data: bytes, *, lines: bool = False) -> Iterator[bytes]:
     elements of an array."""
     if lines:
         yield from data.splitlines(keepends=True)
+    elif data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:
+        # Nearly all of them.
+        yield data
     elif _bare(data):
         yield from _elements(data)
     else:
@@ -64,7 +67,10 @@ def blocks(data: bytes, *, lines: bool = False) -> Iterator[bytes]:
 
 def payload(block: bytes) -> bytes | None:
     """What a frame says, without its framing; None for keep-alives: comments, blank lines, pings."""
-    if _bare(block):
+    if block.startswith(b"data: ") and block.endswith(b"\n\n") and block.find(b"\n") == len(block) - 2:
+        if b"\r" not in block:
+            return block[6:-2]
+    elif _bare(block):
         return block.strip(_AROUND) or None
     found = sse.parse(block)
     return None if found.data is None or found.event == b"ping" else found.data
