@@ -1,6 +1,9 @@
 """Copies of streams, over real sockets."""
 
+import asyncio
 import json
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,9 @@ from capture_peers import Collector, lines_of, sinks
 from cryptography.fernet import Fernet
 
 from penstock.capture.keeper import Keeper
+from penstock.capture.seal import sealer
 from penstock.config.values import Route
+from penstock.errors import PenstockError
 from penstock.policy.capture import Capture
 from penstock.server.copying import Copying
 from penstock.stages.redact.policy import RedactPolicy
@@ -144,6 +149,28 @@ async def test_what_a_webhook_will_never_take_is_given_up(rig, tmp_path):
         await gateway.ask()
         await kept(gateway, 1, "webhook", "delivered")
         assert len(collector.lines) == 1
+
+
+async def test_a_webhook_that_hangs_harms_nothing_and_delays_no_stop(rig, tmp_path):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(8)
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/in"
+        gateway = await gateway_with(rig, tmp_path, Capture(), url=url)
+        answer = await gateway.ask()
+        assert answer.body.endswith(DONE)
+        await kept(gateway, 1, "webhook")
+        async with asyncio.timeout(5):
+            await gateway.gateway.application.close()
+        assert gateway.metric("penstock_capture_spool_bytes") > 0
+        connection, _ = deaf.accept()
+        connection.close()
+
+
+def test_without_cryptography_a_key_is_refused_in_words(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.fernet", None)
+    with pytest.raises(PenstockError, match=r"pip install 'penstock\[capture\]'"):
+        sealer(Fernet.generate_key().decode())
 
 
 async def test_without_room_in_memory_copies_are_dropped_and_counted(rig, tmp_path):

@@ -20,6 +20,8 @@ BATCH = 1024 * 1024
 """Bytes of a request, unless one line alone has more."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds after a failure, doubled from one to the next."""
+LAST = 2.0
+"""Seconds that the end of the gateway waits for a request."""
 REFUSED = frozenset({400, 413, 415, 422})
 """Answers that say of the lines themselves that they will never be taken."""
 
@@ -46,10 +48,10 @@ class Sender:
         self._news.set()
 
     def close(self) -> None:
-        """Stop behind the request that is under way; what is left stays in the spool."""
+        """Stop, behind the request that is under way where that is soon over; what is left stays in the spool."""
         self._stop.set()
         self._news.set()
-        self._thread.join(self._webhook.timeout + 1)
+        self._thread.join(LAST)
 
     def _run(self) -> None:
         wait = FIRST_WAIT

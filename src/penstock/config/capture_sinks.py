@@ -14,6 +14,7 @@ from penstock.config.reading import MASK, Field, Section
 from penstock.config.units import format_duration, format_size
 from penstock.config.values import CaptureFiles, CaptureSinks, CaptureWebhook, Route
 from penstock.config.variables import escape
+from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = ("files", "webhook", "key", "max_copy", "memory")
 FILES = ("directory", "rotate_size", "rotate_age", "keep")
@@ -119,7 +120,7 @@ def check_captures(field: Field, routes: Iterable[Route], sinks: CaptureSinks | 
                 found="",
                 allowed="capture: {content: original}, which is encrypted, or another action",
             )
-        elif capture.content == "redacted" and not route.stages:
+        elif capture.content == "redacted" and not any(isinstance(stage, RedactPolicy) for stage in route.stages):
             place.report.warn(place.key, "nothing redacts this route: copies are of all that was said, as it was")
 
 

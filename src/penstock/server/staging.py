@@ -45,11 +45,12 @@ class Staging:
     def redacted(self, request: StreamRequest) -> StreamRequest | None:
         """The request behind the route's detectors, for a copy: also where the provider gets it as it is. None where
         it holds what they block."""
-        if not self._stages:
+        stages = [stage for stage in self._stages if isinstance(stage, Redactor)]
+        if not stages:
             return request
         prompt = PromptTexts(request)
         texts = prompt.texts
-        for stage in self._stages:
+        for stage in stages:
             said = stage.open().prompt(texts)
             if isinstance(said, Block):
                 return None
