@@ -9,13 +9,12 @@ import msgspec
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
 from penstock.config.reading import Section
-from penstock.config.stage_list import read_stages
+from penstock.config.stage_list import RouteStage, check_modes, read_stages
 from penstock.config.units import parse_duration
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, Segment, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
-from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = ("deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "guards")
 DEADLINES = ("connect", "first_token", "between_tokens", "total")
@@ -39,13 +38,13 @@ class Policy(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
-    stages: tuple[RedactPolicy, ...] = ()
+    stages: tuple[RouteStage, ...] = ()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
     """The policy of a section, with ``base`` for what it does not say."""
     _refuse_unbuilt(section)
-    return Policy(
+    policy = Policy(
         deadlines=_deadlines(section.section("deadlines", DEADLINES), base.deadlines),
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
         health=section.flag("health", base.health),
@@ -55,6 +54,8 @@ def read_policy(section: Section, base: Policy) -> Policy:
         guards=read_guards(section.section("guards", GUARDS), base.guards),
         stages=read_stages(section, base.stages),
     )
+    check_modes(section, policy.stages, policy.delivery.mode)
+    return policy
 
 
 def _hedge(section: Section, base: HedgeAfter | None) -> HedgeAfter | None:

@@ -164,7 +164,9 @@ class Application:
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         machine = Stream(plan, self._clock())
-        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, self._streams.remove, watch)
+        checker = self._router.checker(route, self._running_pool())
+        done = self._streams.remove
+        driver = Driver(machine, dialer, sink, self._hedging, self._clock, self._loop, done, watch, checker)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):

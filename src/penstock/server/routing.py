@@ -11,7 +11,7 @@ from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
-from penstock.ports import Exchange, Listener
+from penstock.ports import Checker, Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.patience import patience
 from penstock.server.staging import Staging
@@ -94,6 +94,10 @@ class Router:
             message = f"the key {key.name!r} may not use the model {model!r}"
             raise BadRequest(message, status=403, code="model_not_allowed", param="model")
         return route
+
+    def checker(self, route: Route, pool: Pool) -> Checker | None:
+        """Asks a route's moderation service for one stream, where it has one."""
+        return self._staging[route.name].checker(pool)
 
     def plan(
         self,

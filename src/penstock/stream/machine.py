@@ -33,7 +33,7 @@ from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, Done, Record
 from penstock.stream.plan import Plan
-from penstock.stream.staged import client_side
+from penstock.stream.sides import client_side
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -94,6 +94,7 @@ class Stream:
             inputs.ClientBlocked: self._on_blocked,
             inputs.ClientDrained: self._on_drained,
             inputs.ClientLeft: self._on_left,
+            inputs.CheckAnswered: self._client.answered,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }

@@ -66,6 +66,8 @@ class Summary(msgspec.Struct, kw_only=True):
     gap_sum: float = 0.0
     redactions: dict[str, int] = {}
     """What stages found in the answer, by kind."""
+    checks: dict[str, int] = {}
+    """How checks by a moderation service went: passed, flagged, failed."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

@@ -138,6 +138,7 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "blocked_ms": _milliseconds(summary.blocked),
         "keepalives": summary.keepalives,
         "redactions": summary.redactions,
+        "checks": summary.checks,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

@@ -21,8 +21,9 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
 from penstock.stages.pipeline import StagesPlan
-from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
+    CheckAnswered,
     ClientBlocked,
     ClientDrained,
     ClientLeft,
@@ -52,6 +53,8 @@ __all__ = [
     "DONE",
     "JSON",
     "SSE",
+    "Ask",
+    "CheckAnswered",
     "ClientBlocked",
     "ClientDrained",
     "ClientLeft",

@@ -7,6 +7,7 @@ left out. What is held back comes in a frame of its own before its channel ends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from penstock.framing import sse
@@ -51,6 +52,11 @@ class Editor(Protocol):
 
     def piece(self, place: Place, text: str) -> bytes:
         """A frame of a channel that has been seen, with this text."""
+        ...
+
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """The frames that tell the client what of its text is withdrawn and why: by choice, from and to which of its
+        characters. Empty where the wire has no words for it."""
         ...
 
     def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
@@ -165,6 +171,10 @@ class FrameEditor:
     def piece(self, place: Place, text: str) -> bytes:
         """See `Editor`."""
         raise NotImplementedError
+
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """See `Editor`."""
+        return b""
 
 
 class SSEEditor(FrameEditor):

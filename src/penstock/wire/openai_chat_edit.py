@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.usage import Usage
@@ -150,6 +151,17 @@ class ChatEditor(SSEEditor):
         else:
             delta = {{"text": "content", "refusal": "refusal"}.get(kind, _REASONING[part % 2]): text}
         return self._chunk({"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """See `edit.Editor`. In the words of Azure's asynchronous filter."""
+        results = {category: {"filtered": True} for category in categories}
+        out = []
+        for index, start, end in spans:
+            offsets = {"check_offset": start, "start_offset": start, "end_offset": end}
+            choice = {"index": index, "delta": {}, "finish_reason": None}
+            choice |= {"content_filter_results": results, "content_filter_offsets": offsets}
+            out.append(self._chunk({"choices": [choice]}))
+        return b"".join(out)
 
     def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
         """See `edit.Editor`."""
