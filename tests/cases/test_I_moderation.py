@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from endings import STREAM
 from test_I_guardrails import FILTERED
@@ -12,11 +13,19 @@ from penstock.stages.moderate.policy import CheckPolicy, ModeratePolicy
 from penstock.testing.frames import DONE, chunk, finish, role
 from penstock.testing.moderation import service
 from penstock.testing.rig import Rig, until
-from penstock.testing.steps import hdr, pause, raw
+from penstock.testing.steps import hdr, pause, raw, word
 from penstock.testing.upstream import ScriptedUpstream
 
-WIRE = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
-CHAT = next(each for each in PROVIDERS.values() if each.wire == each.client == "openai-chat")
+CHAT = msgspec.structs.replace(
+    PROVIDERS["tgi"],
+    wire="openai-chat",
+    kind="text/event-stream",
+    start=role(),
+    words=[chunk(word(number)) for number in range(3)],
+    end=finish() + DONE,
+)
+ALL = {"openai-chat": CHAT, **PROVIDERS}
+WIRE = pytest.mark.parametrize("provider", ALL.values(), ids=ALL)
 DENY = ModeratePolicy(deny=("w1",))
 
 
