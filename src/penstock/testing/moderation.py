@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from penstock.stream.commands import Ask
 from penstock.stream.inputs import CheckAnswered
-from penstock.testing.steps import pause, st
+from penstock.testing.steps import forever, pause, st
 from penstock.testing.upstream import Seen, Step
 from penstock.wire import json
 
@@ -18,7 +18,7 @@ def service(
 
     def play(seen: Seen) -> Sequence[Step]:
         if delay is None:
-            return [pause(None)]
+            return [forever()]
         asked = json.loads(seen.body)
         texts = asked.get("input") or asked["texts"]
         bad = [any(flag in text for flag in flags) for text in texts]
