@@ -2,29 +2,19 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 from endings import STREAM
 from test_I_guardrails import FILTERED
 from wire_clients import Told
-from wire_providers import PROVIDERS, Provider
+from wire_providers import ALL, CHAT, Provider
 
 from penstock.stages.moderate.policy import CheckPolicy, ModeratePolicy
 from penstock.testing.frames import DONE, chunk, finish, role
 from penstock.testing.moderation import service
 from penstock.testing.rig import Rig, until
-from penstock.testing.steps import hdr, pause, raw, word
+from penstock.testing.steps import hdr, pause, raw
 from penstock.testing.upstream import ScriptedUpstream
 
-CHAT = msgspec.structs.replace(
-    PROVIDERS["tgi"],
-    wire="openai-chat",
-    kind="text/event-stream",
-    start=role(),
-    words=[chunk(word(number)) for number in range(3)],
-    end=finish() + DONE,
-)
-ALL = {"openai-chat": CHAT, **PROVIDERS}
 WIRE = pytest.mark.parametrize("provider", ALL.values(), ids=ALL)
 DENY = ModeratePolicy(deny=("w1",))
 

@@ -14,7 +14,7 @@ from penstock.policy.deadlines import Deadlines
 from penstock.ports import Checker, Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.patience import patience
-from penstock.server.staging import Staging
+from penstock.server.staging import Shared, Staging
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -60,7 +60,8 @@ class Router:
     def __init__(self, config: Config, health: Targets):
         self._health = health
         self._routes = {route.name: route for route in config.routes}
-        self._staging = {route.name: Staging(route) for route in config.routes}
+        shared = Shared()
+        self._staging = {route.name: Staging(route, shared) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:

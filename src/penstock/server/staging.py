@@ -13,7 +13,7 @@ from penstock.server.word_lists import read_words
 from penstock.stages.contract import Block, StagePolicy
 from penstock.stages.guards import MaxCharacters, Repetition, StopSequences
 from penstock.stages.moderate.moderator import Moderator
-from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.stages.moderate.policy import CheckPolicy, ModeratePolicy
 from penstock.stages.own import OwnStage
 from penstock.stages.pipeline import Prompted, StagesPlan
 from penstock.stages.redact.policy import RedactPolicy
@@ -27,15 +27,38 @@ from penstock.wire.prompt import PromptTexts
 from penstock.wire.stops import stop_sequences
 
 
-class Staging:
-    """The stages of one route, compiled once for all of its streams."""
+class Shared:
+    """What is compiled, by policy."""
 
-    def __init__(self, route: Route):
+    def __init__(self) -> None:
+        self._stages: dict[RedactPolicy | ModeratePolicy, StagePolicy | None] = {}
+        self._checkings: dict[CheckPolicy, Checking] = {}
+
+    def stage(self, policy: RedactPolicy | ModeratePolicy | OwnStage) -> StagePolicy | None:
+        """The stage of a policy; None for one that only asks a service. Raises ListError."""
+        if isinstance(policy, OwnStage):
+            return policy.policy
+        if policy not in self._stages:
+            self._stages[policy] = _compiled(policy)
+        return self._stages[policy]
+
+    def checking(self, policy: CheckPolicy) -> Checking:
+        """The service of a policy: what it has said for one route holds for all."""
+        if policy not in self._checkings:
+            self._checkings[policy] = Checking(policy)
+        return self._checkings[policy]
+
+
+class Staging:
+    """The stages of one route, compiled once for all of its streams; ``shared`` holds those of other routes, so that
+    routes of one policy have it once."""
+
+    def __init__(self, route: Route, shared: Shared):
         self._route = route
-        self._stages = tuple(stage for policy in route.stages if (stage := _compiled(policy)) is not None)
+        self._stages = tuple(stage for policy in route.stages if (stage := shared.stage(policy)) is not None)
         checks = [policy.check for policy in route.stages if isinstance(policy, ModeratePolicy)]
         self._check = next((check for check in checks if check is not None), None)
-        self._checking = None if self._check is None else Checking(self._check)
+        self._checking = None if self._check is None else shared.checking(self._check)
 
     def checker(self, pool: Pool) -> Checker | None:
         """Asks the route's moderation service for one stream, where there is one."""
@@ -102,12 +125,9 @@ class Staging:
         )
 
 
-def _compiled(policy: RedactPolicy | ModeratePolicy | OwnStage) -> StagePolicy | None:
-    """A stage of a route, made once; None for one that only asks a service. Raises ListError."""
+def _compiled(policy: RedactPolicy | ModeratePolicy) -> StagePolicy | None:
     if isinstance(policy, RedactPolicy):
         return Redactor(policy)
-    if isinstance(policy, OwnStage):
-        return policy.policy
     moderator = Moderator(policy, {name: read_words(path) for name, path in policy.lists})
     return None if moderator.idle else moderator
 
