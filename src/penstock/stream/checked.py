@@ -27,13 +27,19 @@ from penstock.wire.edit_runs import Place
 
 
 class _Shown:
-    """The texts of frames that the client has; of those that it has not, nothing."""
+    """The texts of frames that the client has; of those that it has not, nothing. ``sizes``: how much text of each
+    choice it has."""
 
     def __init__(self) -> None:
         self.closed = False
+        self.sizes: dict[int, int] = {}
 
     def feed(self, place: Place, text: str) -> str:
-        return "" if self.closed else text
+        if self.closed:
+            return ""
+        if place[0] == "text":
+            self.sizes[place[1]] = self.sizes.get(place[1], 0) + len(text)
+        return text
 
     def flush(self, place: Place) -> str:
         return ""
@@ -196,10 +202,12 @@ class CheckedClient(StagedClient):
         self._shown.closed = True
         finish = self._seen.finish("content_filter", self._account.usage)
         offence = self._checks.offence
-        if finish is None or offence is None or not self._through:
+        if finish is None or offence is None:
             return finish
-        spans = [(choice, start, end) for choice, (start, end) in offence.spans.items()]
-        return self._seen.retraction(spans, tuple(self._checks.findings)) + finish
+        sizes = self._shown.sizes
+        spans = [(choice, start, min(end, sizes.get(choice, 0))) for choice, (start, end) in offence.spans.items()]
+        shown = [span for span in spans if span[1] < span[2]]
+        return self._seen.retraction(shown, tuple(self._checks.findings)) + finish
 
     def _edited(self, data: bytes) -> bytes:
         self._shown.closed = True
