@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from penstock.stream.inputs import Headers
+from penstock.stream.inputs import CheckAnswered, Headers
 from penstock.stream.summary import AttemptSummary, Summary
 
 
@@ -60,6 +60,16 @@ class Witness(Protocol):
 
     def over(self, attempt: AttemptSummary, began: float, now: float) -> None:
         """It was closed."""
+
+
+class Checker(Protocol):
+    """Asks the moderation service of one stream's route. Never raises, never waits."""
+
+    def ask(self, check: int, texts: tuple[str, ...], answer: Callable[[CheckAnswered], None]) -> None:
+        """Ask about texts; what was asked before and not answered is given up."""
+
+    def close(self) -> None:
+        """No answer is wanted any more."""
 
 
 class Sink(Protocol):

@@ -301,7 +301,6 @@ CASES = [
     ("tag's name", route("tags: {'': b}"), ':5: routes.gpt-4o.tags."": not usable as a tag\'s name'),
     ("log", P + R + "telemetry: {log: xml}", ':3: telemetry.log: found "xml"; allowed: json or console'),
     # what is not built yet
-    ("moderate", route("stages: [{moderate: {}}]"), f":5: routes.gpt-4o.stages[0].moderate: {LATER}; allowed: redact"),
     ("metadata", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off or final or live'),
     ("metadata_every", route("metadata_every: 0"), 'metadata_every: found "0"; allowed: a whole number from 1'),
     (

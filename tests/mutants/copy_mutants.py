@@ -35,9 +35,9 @@ COPIES = [
     (
         "the original is what the client got",
         "capture",
-        OUTLET,
-        "kind = StagedOriginal if plan.tape is not None and plan.tape.original else StagedOutlet",
-        "kind = StagedOutlet",
+        "stream/sides.py",
+        "original = plan.tape is not None and plan.tape.original",
+        "original = False",
         COPY_TESTS,
     ),
     ("an attempt that failed stays in the copy", "capture", OUTLET, "self._plan.tape.clear()", "pass", COPY_TESTS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from copy_mutants import COPIES
+from moderation_mutants import MODERATION
 from redaction_mutants import REDACTION
 
 LAWS = "laws/test_laws.py"
@@ -368,7 +369,7 @@ MUTANTS = [
         "the commit does not wait for output to be released",
         "4",
         STAGED,
-        "        if self._editor.released and not self._stages.whole:\n",
+        "        if self._released and not self._stages.whole:\n",
         "        if not self._stages.whole:\n",
         "stages/test_plays.py",
     ),
@@ -411,4 +412,5 @@ MUTANTS = [
     ),
     # Copies and metadata say what was.
     *(Mutant(*fields) for fields in COPIES),
+    *(Mutant(*moderation) for moderation in MODERATION),
 ]

@@ -15,6 +15,7 @@ from penstock.config.providers import read_providers
 from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Server, Telemetry
+from penstock.stages.own import Factory
 
 TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "ledger", "journal", "capture")
 MINIMAL = (
@@ -24,12 +25,18 @@ MINIMAL = (
 _HOST = "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
 
 
-def load(text: str, env: Mapping[str, str], source: str = "penstock.yaml") -> Config:
-    """The effective configuration of YAML ``text``; ``env`` fills in ``${NAME}``; ``source`` names it in problems.
+def load(
+    text: str,
+    env: Mapping[str, str],
+    source: str = "penstock.yaml",
+    stages: Mapping[str, Factory] | None = None,
+) -> Config:
+    """The effective configuration of YAML ``text``; ``env`` fills in ``${NAME}``; ``source`` names it in problems;
+    ``stages`` are users' own, by name.
 
     Raises ConfigError with all problems.
     """
-    report = Report(source, env)
+    report = Report(source, env, stages)
     root, problems = parse(text, source)
     report.problems.extend(problems)
     if root is None and problems:

@@ -10,7 +10,7 @@ from penstock.config.capture import read_capture
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
 from penstock.config.reading import Section
-from penstock.config.stage_list import read_stages
+from penstock.config.stage_list import RouteStage, check_modes, read_stages
 from penstock.config.units import parse_duration
 from penstock.policy.capture import Capture
 from penstock.policy.deadlines import Deadlines
@@ -18,7 +18,6 @@ from penstock.policy.delivery import Delivery, Segment, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.metadata import MODES, Metadata
-from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = (
     "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "metadata_every", "capture",
@@ -45,15 +44,15 @@ class Policy(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
-    stages: tuple[RedactPolicy, ...] = ()
     metadata: Metadata = Metadata()
     capture: Capture | None = None
+    stages: tuple[RouteStage, ...] = ()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
     """The policy of a section, with ``base`` for what it does not say."""
     _refuse_unbuilt(section)
-    return Policy(
+    policy = Policy(
         deadlines=_deadlines(section.section("deadlines", DEADLINES), base.deadlines),
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
         health=section.flag("health", base.health),
@@ -65,6 +64,8 @@ def read_policy(section: Section, base: Policy) -> Policy:
         metadata=_metadata(section, base.metadata),
         capture=read_capture(section, base.capture),
     )
+    check_modes(section, policy.stages, policy.delivery.mode)
+    return policy
 
 
 def _hedge(section: Section, base: HedgeAfter | None) -> HedgeAfter | None:

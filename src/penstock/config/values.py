@@ -12,6 +12,8 @@ from penstock.policy.delivery import Delivery
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.metadata import Metadata
+from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.stages.own import OwnStage
 from penstock.stages.redact.policy import RedactPolicy
 
 
@@ -73,7 +75,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     hedge: HedgeAfter | None = None
     guards: Guards = Guards()
-    stages: tuple[RedactPolicy, ...] = ()
+    stages: tuple[RedactPolicy | ModeratePolicy | OwnStage, ...] = ()
     """What the text of its answers goes through, in order."""
     metadata: Metadata = Metadata()
     capture: Capture | None = None

@@ -179,7 +179,9 @@ class Application:
             key,
             lambda original: request if original else self._router.redacted(route, request),
         )
-        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._streams.remove, watch)
+        checker = self._router.checker(route, self._running_pool())
+        done = self._streams.remove
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, done, watch, checker)
         self._streams.add(driver)
         driver.start()
         if isinstance(sink, AsgiSink):

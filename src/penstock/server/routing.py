@@ -11,11 +11,11 @@ from penstock.config.values import Config, Key, Route, Target
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
 from penstock.policy.deadlines import Deadlines
-from penstock.ports import Exchange, Listener
+from penstock.ports import Checker, Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.copying import metadata_of
 from penstock.server.patience import patience
-from penstock.server.staging import Staging
+from penstock.server.staging import Shared, Staging
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -61,7 +61,8 @@ class Router:
     def __init__(self, config: Config, health: Targets):
         self._health = health
         self._routes = {route.name: route for route in config.routes}
-        self._staging = {route.name: Staging(route) for route in config.routes}
+        shared = Shared()
+        self._staging = {route.name: Staging(route, shared) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -99,6 +100,10 @@ class Router:
     def redacted(self, route: Route, request: StreamRequest) -> StreamRequest | None:
         """See `Staging.redacted`."""
         return self._staging[route.name].redacted(request)
+
+    def checker(self, route: Route, pool: Pool) -> Checker | None:
+        """Asks a route's moderation service for one stream, where it has one."""
+        return self._staging[route.name].checker(pool)
 
     def plan(
         self,

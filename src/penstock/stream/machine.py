@@ -9,7 +9,7 @@ Laws. Each is a property test in tests/laws.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
-8.  Every ending flushes every stage, unless the client has left or the text was blocked.
+8.  Every ending flushes every stage, unless the client has left, or the text was blocked or could not be checked.
 9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, and only token events push
     the between-tokens deadline on.
 10. No stage and equal wires: output bytes equal input bytes, but for the mendings listed at the wire's decoder.
@@ -32,8 +32,8 @@ from penstock.policy.deadlines import first_token_limit
 from penstock.stream import faults, inputs
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, Done, Record
-from penstock.stream.outlet import client_side
 from penstock.stream.plan import Plan
+from penstock.stream.sides import client_side
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.upstream import UpstreamSide
@@ -95,6 +95,7 @@ class Stream:
             inputs.ClientBlocked: self._on_blocked,
             inputs.ClientDrained: self._on_drained,
             inputs.ClientLeft: self._on_left,
+            inputs.CheckAnswered: self._client.answered,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }

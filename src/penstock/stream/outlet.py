@@ -5,27 +5,18 @@ Both happen behind the stages. Only for streams that have either: others keep th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
+from penstock.stream.checked import CheckedClient
 from penstock.stream.client import ClientSide
 from penstock.stream.commands import Command
 from penstock.stream.inputs import Headers
 from penstock.stream.notes import Notes, noted
 from penstock.stream.plan import Plan
-from penstock.stream.staged import Judge, StagedClient
+from penstock.stream.staged import StagedClient
 from penstock.stream.summary import Summary
 from penstock.wire.metadata import Placer
-
-
-def client_side(plan: Plan, account: Summary, out: list[Command], machine: Judge, now: float) -> ClientSide:
-    """The client's side of a stream, with what its plan asks for."""
-    watched = plan.tape is not None or plan.metadata is not None
-    if plan.stages is None:
-        return (Outlet if watched else ClientSide)(plan, account, out, now)
-    kind = StagedClient
-    if watched:
-        kind = StagedOriginal if plan.tape is not None and plan.tape.original else StagedOutlet
-    return kind(plan, plan.stages, account, out, now, machine)
 
 
 class Outlet(ClientSide):
@@ -92,7 +83,16 @@ class StagedOutlet(StagedClient, Outlet):
         super().release()
 
 
-class StagedOriginal(StagedOutlet):
+class CheckedOutlet(CheckedClient, StagedOutlet):
+    """See `CheckedClient` and `Outlet`."""
+
+    def _found(self) -> Mapping[str, int]:
+        found = Counter(super()._found())
+        found.update(self._checks.findings)
+        return found
+
+
+class Original(ClientSide):
     """The copy is of what comes in to the stages."""
 
     def put(self, frame: bytes) -> None:
@@ -100,3 +100,11 @@ class StagedOriginal(StagedOutlet):
         if self._plan.tape is not None:
             self._plan.tape.add(frame)
         super().put(frame)
+
+
+class StagedOriginal(Original, StagedOutlet):
+    """See `StagedOutlet` and `Original`."""
+
+
+class CheckedOriginal(Original, CheckedOutlet):
+    """See `CheckedOutlet` and `Original`."""

@@ -139,6 +139,7 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "keepalives": summary.keepalives,
         "redactions": summary.redactions,
         "tags": summary.tags,
+        "checks": summary.checks,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

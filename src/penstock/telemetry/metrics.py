@@ -65,6 +65,7 @@ class Metrics:
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._redactions: dict[tuple[str, ...], int] = defaultdict(int)
+        self._checks: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
         self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
@@ -97,6 +98,8 @@ class Metrics:
         totals["keepalives"] += summary.keepalives
         for kind, count in summary.redactions.items():
             self._redactions[summary.route, kind] += count
+        for result, count in summary.checks.items():
+            self._checks[summary.route, result] += count
         totals["blocked"] += summary.blocked
 
     def refused(self, reason: str) -> None:
@@ -115,6 +118,8 @@ class Metrics:
         yield _counter("penstock_redactions", redactions, ("route", "kind"), self._redactions)
         copies = "Copies of streams, by sink and by what became of them."
         yield _counter("penstock_captures", copies, ("sink", "fate"), self._captures())
+        checks = "Checks by moderation services, by how they went: passed, flagged, failed."
+        yield _counter("penstock_checks", checks, ("route", "result"), self._checks)
         hedges = "Second attempts that were started beside the first, by whether they won."
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         yield _counter(

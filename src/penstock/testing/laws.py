@@ -14,7 +14,7 @@ from penstock.framing.sse import SSEFramer, parse
 from penstock.outcome import Outcome
 from penstock.stream import inputs
 from penstock.stream.attempt import MAX_ERROR_BODY
-from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.summary import Summary
 from penstock.testing import frames
 from penstock.testing.reading import readings, serving
@@ -322,8 +322,8 @@ def normal(commands: Iterable[tuple[float, Command]], *, cut: bool = False) -> S
 def lanes(transcript: Transcript) -> tuple[Said, Said]:
     """What was said to the client, and what to the providers: cuts decide how the two interleave at one instant."""
     said = list(transcript.said())
-    upstream = [(at, command) for at, command in said if isinstance(command, Open | Close | Pause | Resume)]
-    client = [(at, command) for at, command in said if not isinstance(command, Open | Close | Pause | Resume)]
+    upstream = [(at, command) for at, command in said if isinstance(command, Open | Close | Pause | Resume | Ask)]
+    client = [(at, command) for at, command in said if not isinstance(command, Open | Close | Pause | Resume | Ask)]
     return normal(client, cut=True), normal(upstream)
 
 

@@ -22,8 +22,9 @@ from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
 from penstock.policy.metadata import Metadata
 from penstock.stages.pipeline import StagesPlan
-from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
+    CheckAnswered,
     ClientBlocked,
     ClientDrained,
     ClientLeft,
@@ -54,6 +55,8 @@ __all__ = [
     "DONE",
     "JSON",
     "SSE",
+    "Ask",
+    "CheckAnswered",
     "ClientBlocked",
     "ClientDrained",
     "ClientLeft",

@@ -37,6 +37,8 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
+from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.stages.own import OwnStage
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
@@ -75,7 +77,7 @@ def config(
     health: bool = True,
     retries: int = 0,
     hedge: HedgeAfter | None = None,
-    stages: tuple[RedactPolicy, ...] = (),
+    stages: tuple[RedactPolicy | ModeratePolicy | OwnStage, ...] = (),
     guards: Guards = Guards(),  # noqa: B008 (a value)
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
