@@ -4,10 +4,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripts import attempts, clients, plans
-from test_laws_with_stages import STAGES, staged
+from test_laws_with_stages import CHECKS, LOCAL, SHAPES, STAGES, services, staged
 
 from penstock.framing.sse import SSEFramer, parse
 from penstock.policy.metadata import Metadata
+from penstock.stages.pipeline import StagesPlan
 from penstock.stream.plan import Plan
 from penstock.stream.tape import Tape
 from penstock.testing.laws import check_laws
@@ -87,3 +88,23 @@ def events(body: bytes) -> list[object]:
             continue
         said.append(event)
     return said
+
+
+@given(
+    plan=plans(),
+    check=CHECKS,
+    local=LOCAL,
+    shape=SHAPES,
+    upstream=st.lists(attempts(), max_size=4),
+    client=clients(),
+    original=st.booleans(),
+    metadata=METADATA,
+    service=services(),
+)
+def test_every_law_holds_with_checks_too(plan, check, local, shape, upstream, client, original, metadata, service):
+    checked = staged(plan, StagesPlan(stages=local, check=check, **shape))
+    watched, tape = taped(checked, original=original)
+    told = run(msgspec.structs.replace(watched, metadata=metadata), upstream, client, service=service)
+    check_laws(told)
+    assert tape.whole
+    assert run(watched, upstream, client, service=service).body == run(checked, upstream, client, service=service).body
