@@ -12,13 +12,14 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import uvicorn
 
+from penstock.capture.keeper import Keeper
 from penstock.config import values
 from penstock.config.journal import path_of
 from penstock.config.renewal import renewed
@@ -33,6 +34,7 @@ from penstock.ports import Recorder
 from penstock.server import leaving
 from penstock.server.asgi import Application
 from penstock.server.bookkeeping import bookkeeper
+from penstock.server.copying import Copying
 from penstock.server.lane import LaneProtocol
 from penstock.server.limiting import Limiting
 from penstock.server.routing import Router
@@ -93,8 +95,16 @@ class Reloading(Protocol):
 class Gateway:
     """A gateway's parts, wired."""
 
-    def __init__(self, config: Config, writer: LogWriter | None = None, *, worker: Worker | None = None):
+    def __init__(
+        self,
+        config: Config,
+        writer: LogWriter | None = None,
+        *,
+        worker: Worker | None = None,
+        pages: Mapping[str, bytes] | None = None,
+    ):
         self.config = config
+        self.keeper = Keeper(config.capture) if config.capture is not None else None
         self.streams = Streams()
         self.targets = Targets(loads=Loads(_places(config)))
         self.writer = writer or LogWriter()
@@ -111,6 +121,8 @@ class Gateway:
             providers=lambda: self.targets.loads.providers,
             ledger=lambda: self.ledger.figures if self.ledger else {},
             keys=lambda: self.limiting.figures,
+            captures=lambda: self.keeper.counts() if self.keeper else {},
+            spooled=lambda: self.keeper.spooled() if self.keeper else 0,
         )
         recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
         self.ledger = _ledger(config.ledger)
@@ -134,6 +146,8 @@ class Gateway:
             store=self.store,
             bookkeeper=self.bookkeeper,
             exposition=None if self.siblings is None else self.siblings.metrics,
+            copying=Copying(self.keeper, time.monotonic),
+            pages=pages,
         )
 
     def reload(self, config: Config) -> tuple[str, ...]:

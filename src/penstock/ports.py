@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from penstock.stream.commands import Seal
-from penstock.stream.inputs import Headers
+from penstock.stream.inputs import CheckAnswered, Headers
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.wire.continued import Prefix
 
@@ -68,6 +68,16 @@ class Witness(Protocol):
 
     def done(self) -> None:
         """The stream is over; nothing follows."""
+
+
+class Checker(Protocol):
+    """Asks the moderation service of one stream's route. Never raises, never waits."""
+
+    def ask(self, check: int, texts: tuple[str, ...], answer: Callable[[CheckAnswered], None]) -> None:
+        """Ask about texts; what was asked before and not answered is given up."""
+
+    def close(self) -> None:
+        """No answer is wanted any more."""
 
 
 class Sink(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from endings import STREAM
 from wire_clients import SPEAKERS, Told
-from wire_providers import PROVIDERS, Provider
+from wire_providers import ALL, Provider
 
 from penstock.policy.guards import Guards
 from penstock.stages.redact.policy import RedactPolicy
@@ -15,7 +15,7 @@ from penstock.testing.frames import DONE, chunk, finish, role
 from penstock.testing.rig import LiveGateway, Rig
 from penstock.testing.steps import hdr, raw, until_closed
 
-WIRE = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+WIRE = pytest.mark.parametrize("provider", ALL.values(), ids=ALL)
 OVER_TWO_WORDS = (("words", "w1 w2"),)
 CUT = RedactPolicy(custom=OVER_TWO_WORDS, replace="[x]")
 BLOCK = RedactPolicy(custom=OVER_TWO_WORDS, action="block")
@@ -144,7 +144,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
 }
 
 
-OWN = {each.wire: each for each in PROVIDERS.values() if each.client == each.wire}
+OWN = {each.wire: each for each in ALL.values() if each.client == each.wire}
 
 
 @pytest.mark.parametrize("provider", OWN.values(), ids=OWN)

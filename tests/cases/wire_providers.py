@@ -370,3 +370,14 @@ PROVIDERS: dict[str, Provider] = {
         _tgi(),
     )
 }
+
+CHAT = msgspec.structs.replace(
+    PROVIDERS["tgi"],
+    wire="openai-chat",
+    kind="text/event-stream",
+    start=frames.role(),
+    words=three(frames.chunk),
+    end=frames.finish() + frames.DONE,
+)
+"""The one wire whose faults have cases of their own."""
+ALL = {"openai-chat": CHAT, **PROVIDERS}

@@ -88,3 +88,17 @@ def test_files_that_cannot_be_used(check, text, arguments, line):
     assert (result.exit_code, result.stdout) == (2, "")
     assert line in first
     assert rest in ([], ["1 problem; nothing was started"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("lists: {bad: none.txt}", "lists.bad: the list none.txt cannot be read: No such file or directory"),
+        ("check: {on_failure: block, ca: none.pem}", 'check.ca: no PEM file that can be read: "none.pem"'),
+    ],
+)
+def test_files_of_stages_that_cannot_be_used(check, stage, line):
+    result = check(GOOD + f"defaults: {{stages: [{{moderate: {{{stage}}}}}]}}\n")
+    *problems, last = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout, last) == (2, "", "3 problems; nothing was started")
+    assert all(problem.endswith(f".stages[0].moderate.{line}") for problem in problems)

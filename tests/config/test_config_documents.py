@@ -9,6 +9,8 @@ import pytest
 
 from penstock.config import load
 from penstock.config.access import KEYS
+from penstock.config.capture_sinks import FILES, WEBHOOK
+from penstock.config.capture_sinks import KEYS as SINKS
 from penstock.config.journal import KEYS as JOURNAL
 from penstock.config.loader import SERVER, TOP
 from penstock.config.policies import DEADLINES, DELIVERY
@@ -51,6 +53,15 @@ def test_the_example_holds_the_defaults():
     assert config.routes[-1] == bare.routes[0]
 
 
-@pytest.mark.parametrize("key", sorted({*TOP, *SERVER, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL}))
+SECTIONS = {"files", "webhook"}
+EXPLAINED = sorted({*TOP, *SERVER, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL, *SINKS} - SECTIONS)
+
+
+@pytest.mark.parametrize("key", EXPLAINED)
 def test_every_key_is_explained(key):
     assert f"`{key}" in PAGE
+
+
+@pytest.mark.parametrize("key", [*(f"files.{key}" for key in FILES), *(f"webhook.{key}" for key in WEBHOOK)])
+def test_every_key_of_the_sinks_is_explained(key):
+    assert f"`{key}`" in PAGE

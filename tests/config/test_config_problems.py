@@ -375,9 +375,30 @@ CASES = [
     ("tag's name", route("tags: {'': b}"), ':5: routes.gpt-4o.tags."": not usable as a tag\'s name'),
     ("log", P + R + "telemetry: {log: xml}", ':3: telemetry.log: found "xml"; allowed: json or console'),
     # what is not built yet
-    ("moderate", route("stages: [{moderate: {}}]"), f":5: routes.gpt-4o.stages[0].moderate: {LATER}; allowed: redact"),
-    ("metadata", route("metadata: live"), f':5: routes.gpt-4o.metadata: {LATER}; found "live"; allowed: off'),
-    ("metadata word", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off'),
+    ("metadata", route("metadata: loud"), ':5: routes.gpt-4o.metadata: found "loud"; allowed: off or final or live'),
+    ("metadata_every", route("metadata_every: 0"), 'metadata_every: found "0"; allowed: a whole number from 1'),
+    (
+        "capture without sinks",
+        route("capture: {}"),
+        ":5: routes.gpt-4o.capture: the copies have nowhere to go;",
+    ),
+    ("sample", route("capture: {sample: 120%}"), 'capture.sample: found "120%"; allowed: a share such as 0.1 or 10%'),
+    ("content", route("capture: {content: all}"), 'capture.content: found "all"; allowed: redacted or original'),
+    ("no sink", P + R + "capture: {key: null}", ":3: capture: no sink is configured; allowed: files, webhook, or both"),
+    ("capture key", P + R + "capture: {files: {directory: d}, key: short-secret}", "capture.key: found ***"),
+    ("webhook's spool", P + R + "capture: {webhook: {url: 'http://x'}}", "capture.webhook.spool: missing"),
+    ("webhook's url", P + R + "capture: {webhook: {url: 'http://u:p@x', spool: s}}", "webhook.url: found ***"),
+    (
+        "original without key",
+        route("capture: {content: original}") + "capture: {files: {directory: d}}",
+        ":5: routes.gpt-4o.capture: copies of original content need a key; allowed: capture.key",
+    ),
+    (
+        "tokenised copies",
+        route("capture: {}\n    stages: [{redact: {detectors: [email], action: tokenise}}]")
+        + "capture: {files: {directory: d}}",
+        ":5: routes.gpt-4o.capture: with tokenise the client gets its own text back",
+    ),
     (
         "mid_stream",
         route("mid_stream: resume"),

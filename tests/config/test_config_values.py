@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 
 from penstock.config import Config, demo_config, is_loopback, listen_on, load, show
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
-from penstock.config.values import Journal, Key, Ledger, Metering, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import (
+    CaptureFiles,
+    CaptureSinks,
+    CaptureWebhook,
+    Journal,
+    Key,
+    Ledger,
+    Metering,
+    Provider,
+    Route,
+    Server,
+    Target,
+    Telemetry,
+)
+from penstock.policy.capture import Capture
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.leaving import Drain
 from penstock.policy.limits import Budget, Limits
+from penstock.policy.metadata import Metadata
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
 
@@ -35,6 +52,59 @@ def test_defaults():
         telemetry=Telemetry(prometheus=True, log="json"),
         metering=Metering(drift=0.1),
     )
+
+
+SINKS = """
+capture:
+  files: {directory: /var/copies, rotate_size: 1MiB, rotate_age: 10m, keep: 9}
+  webhook: {url: https://collect.example/in, spool: /var/spool, headers: {x-token: sesame}, timeout: 3s,
+            max_spool: 2MiB}
+  key: ${SEAL}
+  max_copy: 1MiB
+  memory: 2MiB
+"""
+SEAL = base64.urlsafe_b64encode(bytes(32)).decode()
+
+
+def test_copies_and_their_sinks():
+    text = P + "defaults: {capture: {sample: 10%}, metadata: live, metadata_every: 5}\n" + SINKS
+    text += "routes:\n  a: {targets: [openai/x], capture: {content: original}}\n"
+    text += "  b: {targets: [openai/x], capture: null, metadata: final}\n"
+    config = load(text, {"SEAL": SEAL})
+    assert config.capture == CaptureSinks(
+        files=CaptureFiles(directory="/var/copies", rotate_size=1024**2, rotate_age=600.0, keep=9),
+        webhook=CaptureWebhook(
+            url="https://collect.example/in",
+            spool="/var/spool",
+            headers=(("x-token", "sesame"),),
+            timeout=3.0,
+            max_spool=2 * 1024**2,
+        ),
+        key=SEAL,
+        max_copy=1024**2,
+        memory=2 * 1024**2,
+    )
+    assert [route.capture for route in config.routes] == [Capture(content="original", sample=0.1), None]
+    assert [route.metadata for route in config.routes] == [
+        Metadata(mode="live", every=5),
+        Metadata(mode="final", every=5),
+    ]
+    shown = show(config)
+    assert SEAL not in shown
+    assert "sesame" not in shown
+    again = load(shown, {})
+    assert again.routes == config.routes
+    assert again.capture == msgspec.structs.replace(
+        config.capture,
+        key="***",
+        webhook=msgspec.structs.replace(config.capture.webhook, headers=(("x-token", "***"),)),
+    )
+
+
+def test_copies_of_a_route_that_nothing_redacts_draw_a_warning():
+    text = P + "routes: {a: {targets: [openai/x], capture: {}}}\ncapture: {files: {directory: d}}"
+    (warning,) = load(text, {}).warnings
+    assert warning == "routes.a.capture: nothing redacts this route: copies are of all that was said, as it was"
 
 
 def test_the_interface_s_values_with_what_is_built():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.bench import delays
 from penstock.cli import main
 from penstock.config import load
 from penstock.outcome import Outcome
 from penstock.server.websocket import close_of
+from penstock.stream.notes import note
 from penstock.stream.states import diagram
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.telemetry.log import stream_fields
@@ -73,6 +76,18 @@ def test_the_diagram_is_the_table() -> None:
 @pytest.mark.parametrize("made", [dialects.table, pairs.table], ids=["dialects", "pairs"])
 def test_the_tables_of_providers_are_made_from_the_data(made: Callable[[], str]) -> None:
     assert made() in (ROOT / "docs/providers.md").read_text()
+
+
+def test_the_table_of_delays_is_what_is_measured() -> None:
+    assert delays.table(delays.measured()) in (ROOT / "docs/guardrails.md").read_text()
+
+
+def test_the_note_of_metadata_is_explained() -> None:
+    account = Summary(stream="st_x", route="r", model="m", client_wire="openai-chat", streamed=True)
+    told = json.loads(note(account, {}, final=True, receipt="", frames=0))
+    (shown,) = blocks(ROOT / "docs/metadata.md", "json")
+    assert set(json.loads(shown)) == set(told)
+    assert set(told) - {"stream", "frames"} <= first_column("docs/metadata.md")
 
 
 def test_every_wire_is_documented() -> None:

@@ -7,10 +7,12 @@ from scripts import attempts, clients, plans
 
 from penstock.outcome import Outcome
 from penstock.stages.guards import MaxCharacters, Repetition
+from penstock.stages.moderate.policy import CheckPolicy
 from penstock.stages.pipeline import StagesPlan
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.stages.redact.redactor import Redactor
 from penstock.stages.segments import Segmenting
+from penstock.stream.inputs import CheckAnswered
 from penstock.stream.plan import Plan
 from penstock.testing.laws import check_laws
 from penstock.testing.run import run
@@ -60,3 +62,44 @@ def whole(body: bytes) -> list[tuple[object, object]]:
     fold.feed(body)
     choices = json.loads(fold.answer())["choices"]
     return [(choice["message"].get("content") or "", choice["finish_reason"]) for choice in choices]
+
+
+@st.composite
+def services(draw):
+    """A moderation service that answers now and then, late, wrongly, or not."""
+    kinds = draw(st.lists(st.sampled_from(["good", "good", "bad", "fail", "never"]), min_size=1, max_size=5))
+    delays = draw(st.lists(st.sampled_from([0.0, 0.1, 0.7, 3.0]), min_size=1, max_size=5))
+
+    def answer(asked):
+        kind = kinds[asked.check % len(kinds)]
+        found, failed = ("x",) * (kind == "bad"), "it failed" * (kind == "fail")
+        return (
+            None if kind == "never" else (delays[asked.check % len(delays)], CheckAnswered(asked.check, found, failed))
+        )
+
+    return answer
+
+
+CHECKS = st.builds(
+    CheckPolicy,
+    mode=st.sampled_from(["block", "window", "audit"]),
+    on_failure=st.sampled_from(["block", "pass"]),
+    characters=st.sampled_from([3, 10, 400]),
+    overlap=st.sampled_from([0, 3]),
+    delay=st.sampled_from([0.0, 0.25]),
+    timeout=st.sampled_from([0.5, 2.0]),
+    max_checks=st.sampled_from([1, 3, 32]),
+    flag=st.booleans(),
+)
+LOCAL = st.sampled_from([(), (LETTERS,), (BLOCK,), (MaxCharacters(9),)])
+SHAPES = st.sampled_from([{}, {"whole": True}, {"segments": Segmenting("sentence", delay=0.3, characters=20)}])
+
+
+@settings(max_examples=2 * settings().max_examples)
+@given(
+    plan=plans(), check=CHECKS, local=LOCAL, shape=SHAPES, prompt=st.sampled_from([(), ("Hello",)]),
+    upstream=st.lists(attempts(), max_size=4), client=clients(), service=services(),
+)  # fmt: skip
+def test_every_law_holds_while_a_service_is_asked(plan, check, local, shape, prompt, upstream, client, service):
+    stages = StagesPlan(stages=local, check=check, asked=prompt, **shape)
+    check_laws(run(staged(plan, stages), upstream, client, service=service))

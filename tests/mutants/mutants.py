@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from copy_mutants import COPIES
+from moderation_mutants import MODERATION
 from redaction_mutants import REDACTION
 
 LAWS = "laws/test_laws.py"
@@ -541,7 +543,7 @@ MUTANTS = [
         "the commit does not wait for output to be released",
         "4",
         STAGED,
-        "        if self._editor.released and not self._stages.whole:\n",
+        "        if self._released and not self._stages.whole:\n",
         "        if not self._stages.whole:\n",
         "stages/test_plays.py",
     ),
@@ -582,4 +584,7 @@ MUTANTS = [
         Mutant(name, "redaction", f"stages/redact/{file}", old, new, f"stages/test_redact_{killer}.py")
         for name, file, old, new, killer in REDACTION
     ),
+    # Copies and metadata say what was.
+    *(Mutant(*fields) for fields in COPIES),
+    *(Mutant(*moderation) for moderation in MODERATION),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,9 @@ import click
 
 from penstock.config import Config, ConfigError, Problem, load
 from penstock.config.problems import quoted
+from penstock.server.own_stages import installed_stages
+from penstock.server.word_lists import ListError, read_words
+from penstock.stages.moderate.policy import ModeratePolicy
 
 DEFAULT = "penstock.yaml"
 
@@ -29,13 +33,13 @@ def read_config(path: str) -> Config:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file=path, line=line, message="not UTF-8 text")]) from None
-    config = load(text, os.environ, path)
+    config = load(text, os.environ, path, installed_stages())
     _check_files(config, path)
     return config
 
 
 def _check_files(config: Config, path: str) -> None:
-    """``load`` sees no files, so the PEM files that the configuration names are looked for here."""
+    """``load`` sees no files, so those that the configuration names are looked for here."""
     problems = [
         Problem(
             file=path,
@@ -47,8 +51,27 @@ def _check_files(config: Config, path: str) -> None:
         for provider in config.providers
         if provider.ca is not None and not (os.path.isfile(provider.ca) and os.access(provider.ca, os.R_OK))
     ]
+    for route in config.routes:
+        for number, stage in enumerate(route.stages):
+            if isinstance(stage, ModeratePolicy):
+                key = f"routes.{route.name}.stages[{number}].moderate"
+                problems += [
+                    Problem(file=path, line=0, key=f"{key}.{one}", message=why) for one, why in _lacking(stage)
+                ]
     if problems:
         raise ConfigError(problems)
+
+
+def _lacking(stage: ModeratePolicy) -> Iterator[tuple[str, str]]:
+    """What a stage's files lack, by key."""
+    for name, file in stage.lists:
+        try:
+            read_words(file)
+        except ListError as error:
+            yield f"lists.{name}", str(error)
+    ca = stage.check.ca if stage.check is not None else None
+    if ca is not None and not (os.path.isfile(ca) and os.access(ca, os.R_OK)):
+        yield "check.ca", f"no PEM file that can be read: {quoted(ca)}"
 
 
 def load_config_file(path: str) -> Config:

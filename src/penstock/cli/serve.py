@@ -16,8 +16,10 @@ from penstock.cli.reload import Reloads
 from penstock.cli.workers import Workers
 from penstock.config import Config, ConfigError, demo_config, listen_on
 from penstock.config.advice import with_advice
+from penstock.config.demo import redaction_routes
 from penstock.config.values import Server
 from penstock.errors import PenstockError
+from penstock.pages import page
 from penstock.sim import Sim
 
 
@@ -62,8 +64,12 @@ async def _demo(host: str, port: int, json_log: bool) -> None:
     sim = Sim()
     await sim.start()
     config = _listening(demo_config(sim.base_url), host, port)
-    telemetry = msgspec.structs.replace(config.telemetry, log="json" if json_log else "console")
-    gateway = app.Gateway(msgspec.structs.replace(config, telemetry=telemetry))
+    config = msgspec.structs.replace(
+        config,
+        telemetry=msgspec.structs.replace(config.telemetry, log="json" if json_log else "console"),
+        routes=(*config.routes, *redaction_routes()),
+    )
+    gateway = app.Gateway(config, pages={"/demo/redaction": page("redaction")})
     (sock,) = _listen(config.server)
     app.set_up_logging(gateway)
     click.echo(_WELCOME.format(address=_address(sock)))
@@ -80,6 +86,8 @@ Penstock is running with a simulated provider. Watch a stream:
     -d '{{"model": "gpt-4o", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
 The model's name steers the provider, for example "sim?tokens=200&gap=20ms&stall_at=50" or "sim?error_at=10".
+Redaction on a live stream: http://{address}/demo/redaction
+
 Base URL for SDKs: http://{address}/v1 (any key). Metrics: http://{address}/metrics. Ctrl-C stops it.
 """
 

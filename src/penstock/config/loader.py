@@ -9,6 +9,7 @@ import msgspec
 from penstock.config import document
 from penstock.config.access import check_open, read_keys
 from penstock.config.advice import with_advice
+from penstock.config.capture_sinks import check_captures, read_sinks
 from penstock.config.document import parse
 from penstock.config.journal import read_journal
 from penstock.config.ledger import read_ledger
@@ -21,8 +22,21 @@ from penstock.config.reading import NOT_YET, Field, Report, Section
 from penstock.config.routes import read_routes
 from penstock.config.values import Config, Provider, Route, Server, Telemetry
 from penstock.policy.guards import Guards
+from penstock.stages.own import Factory
 
-TOP = ("server", "providers", "defaults", "routes", "keys", "telemetry", "metering", "prices", "ledger", "journal")
+TOP = (
+    "server",
+    "providers",
+    "defaults",
+    "routes",
+    "keys",
+    "telemetry",
+    "metering",
+    "prices",
+    "ledger",
+    "journal",
+    "capture",
+)
 SERVER = ("host", "port", "workers", "reuse_port", "drain", "max_body")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
@@ -32,12 +46,18 @@ _KEPT = "ledger: {url: sqlite:///penstock.db}, or no budget_usd"
 _HOST = "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
 
 
-def load(text: str, env: Mapping[str, str], source: str = "penstock.yaml") -> Config:
-    """The effective configuration of YAML ``text``; ``env`` fills in ``${NAME}``; ``source`` names it in problems.
+def load(
+    text: str,
+    env: Mapping[str, str],
+    source: str = "penstock.yaml",
+    stages: Mapping[str, Factory] | None = None,
+) -> Config:
+    """The effective configuration of YAML ``text``; ``env`` fills in ``${NAME}``; ``source`` names it in problems;
+    ``stages`` are users' own, by name.
 
     Raises ConfigError with all problems.
     """
-    report = Report(source, env)
+    report = Report(source, env, stages)
     root, problems = parse(text, source)
     report.problems.extend(problems)
     if root is None and problems:
@@ -82,6 +102,10 @@ def _read(root: Field) -> Config:
         if metering is None:
             without = "budget_usd needs metering, or what streams under way have cost is not known"
             keys_field.fail(without, found="", allowed="metering: {}, or no budget_usd")
+    capture_field = top.get("capture")
+    sinks = read_sinks(capture_field) if capture_field is not None and not capture_field.null else None
+    if routes_field is not None:
+        check_captures(routes_field, routes, sinks)
     config = Config(
         server=server,
         providers=providers,
@@ -92,6 +116,7 @@ def _read(root: Field) -> Config:
         journal=journal,
         metering=metering,
         prices=prices,
+        capture=sinks,
     )
     return with_advice(msgspec.structs.replace(config, warnings=tuple(report.warnings)))
 

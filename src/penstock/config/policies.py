@@ -7,28 +7,30 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.config.capture import read_capture
 from penstock.config.document import Mapping, Scalar
 from penstock.config.guards import KEYS as GUARDS
 from penstock.config.guards import read_guards
 from penstock.config.metering import read_billing
 from penstock.config.reading import Section
-from penstock.config.stage_list import read_stages
+from penstock.config.stage_list import RouteStage, check_modes, read_stages
 from penstock.config.units import parse_duration
 from penstock.config.variables import expand
 from penstock.metering.charge import Billing
+from penstock.policy.capture import Capture
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, Segment, SlowClient
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.leaving import Drain
+from penstock.policy.metadata import MODES, Metadata
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
-from penstock.stages.redact.policy import RedactPolicy
 
 KEYS = (
-    "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "hedge", "mid_stream", "balance",
-    "guards", "billing", "fake_stream",
+    "deadlines", "delivery", "tags", "health", "retries", "stages", "metadata", "metadata_every", "capture", "hedge",
+    "mid_stream", "balance", "guards", "billing", "fake_stream",
 )  # fmt: skip
 DEADLINES = ("connect", "first_token", "between_tokens", "total", "min_rate")
 DELIVERY = (
@@ -54,14 +56,16 @@ class Policy(msgspec.Struct, frozen=True):
     balance: Balance = "least_loaded"
     mid_stream: Literal["fail", "continue"] = "fail"
     guards: Guards = Guards()
-    stages: tuple[RedactPolicy, ...] = ()
+    metadata: Metadata = Metadata()
+    capture: Capture | None = None
+    stages: tuple[RouteStage, ...] = ()
     billing: Billing = Billing()
 
 
 def read_policy(section: Section, base: Policy) -> Policy:
     """The policy of a section, with ``base`` for what it does not say."""
     _refuse_unbuilt(section)
-    return Policy(
+    policy = Policy(
         deadlines=_deadlines(section.section("deadlines", DEADLINES), base.deadlines),
         delivery=_delivery(section.section("delivery", DELIVERY), base.delivery),
         health=section.flag("health", base.health),
@@ -74,7 +78,11 @@ def read_policy(section: Section, base: Policy) -> Policy:
         guards=read_guards(section.section("guards", GUARDS), base.guards),
         stages=read_stages(section, base.stages),
         billing=read_billing(section, base.billing),
+        metadata=_metadata(section, base.metadata),
+        capture=read_capture(section, base.capture),
     )
+    check_modes(section, policy.stages, policy.delivery.mode)
+    return policy
 
 
 def _hedge(section: Section, base: HedgeAfter | None) -> HedgeAfter | None:
@@ -190,6 +198,12 @@ def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[st
     return tuple(tags.items())
 
 
+def _metadata(section: Section, base: Metadata) -> Metadata:
+    return Metadata(
+        mode=section.choice("metadata", base.mode, MODES),
+        every=section.count("metadata_every", base.every, 1, 10**6),
+    )
+
+
 def _refuse_unbuilt(section: Section) -> None:
     """Keys of the interface whose silence would be a lie."""
-    section.choice("metadata", "off", ("off",), later=("final", "live"))

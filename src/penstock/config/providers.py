@@ -45,7 +45,7 @@ def _provider(name: str, field: Field) -> Provider | None:
     base_url = _base_url(section, wire)
     credentials = read_credentials(section, wire, base_url)
     signed = wire is not None and wire.startswith("bedrock-")
-    headers = _headers(section, with_key=signed or any(credentials.get(key) for key in KEY))
+    headers = read_headers(section, with_key=signed or any(credentials.get(key) for key in KEY))
     ca = _optional_text(section.get("ca"), "the path of a PEM file")
     max_idle = section.count("max_idle", 64, 0, 10_000)
     places = section.limit("max_streams", None, 1_000_000)
@@ -129,7 +129,7 @@ def _base_url(section: Section, wire: str | None) -> str | None:
     return f"{url.scheme}://{url.netloc}{path}"
 
 
-def _headers(section: Section, *, with_key: bool) -> tuple[tuple[str, str], ...]:
+def read_headers(section: Section, *, with_key: bool) -> tuple[tuple[str, str], ...]:
     """Extra request headers, in order. Those that frame the message are the gateway's own."""
     field = section.get("headers", secret=True)
     headers: dict[str, tuple[str, str]] = {}

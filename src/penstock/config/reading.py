@@ -14,6 +14,7 @@ from penstock.config.document import Node, Scalar, join
 from penstock.config.problems import Problem, did_you_mean, quoted
 from penstock.config.units import DURATION, SIZE, format_duration, format_size, parse_duration, parse_size
 from penstock.config.variables import expand
+from penstock.stages.own import Factory
 
 MASK = "***"
 NOT_YET = "not available in this version"
@@ -24,9 +25,11 @@ Word = TypeVar("Word", bound=str)
 class Report:
     """What has been found so far, and the environment that values may refer to."""
 
-    def __init__(self, source: str, env: Mapping[str, str]):
+    def __init__(self, source: str, env: Mapping[str, str], stages: Mapping[str, Factory] | None = None):
         self.source = source
         self.env = env
+        self.stages = stages or {}
+        """Users' own, by name."""
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
 

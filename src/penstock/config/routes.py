@@ -53,4 +53,6 @@ def _route(name: str, field: Field, providers: frozenset[str], defaults: Policy)
         guards=policy.guards,
         stages=policy.stages,
         billing=policy.billing,
+        metadata=policy.metadata,
+        capture=policy.capture,
     )

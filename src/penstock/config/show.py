@@ -8,6 +8,8 @@ import msgspec
 import yaml
 
 from penstock.config import limits
+from penstock.config.capture import show_capture
+from penstock.config.capture_sinks import show_sinks
 from penstock.config.ledger import masked
 from penstock.config.metering import show_price
 from penstock.config.reading import MASK
@@ -35,6 +37,8 @@ def show(config: Config) -> str:
         "providers": {provider.name: _provider(provider) for provider in config.providers},
         "routes": {route.name: _route(route) for route in config.routes},
     }
+    if config.capture is not None:
+        tree["capture"] = show_sinks(config.capture)
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
     tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
@@ -120,6 +124,10 @@ def _route(route: Route) -> dict[str, Any]:
         "repetition": guards.repetition,
         "stop_sequences": guards.stop_sequences,
     }
+    shown["metadata"] = route.metadata.mode
+    shown["metadata_every"] = route.metadata.every
+    if route.capture is not None:
+        shown["capture"] = show_capture(route.capture)
     shown["health"] = route.health
     shown["retries"] = route.retries
     shown["billing"] = msgspec.to_builtins(route.billing)

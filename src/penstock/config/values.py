@@ -9,12 +9,16 @@ import msgspec
 
 from penstock.metering.charge import Billing
 from penstock.metering.prices import Price
+from penstock.policy.capture import Capture
 from penstock.policy.choice import Balance
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.limits import Limits
+from penstock.policy.metadata import Metadata
+from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.stages.own import OwnStage
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.wire.prefill import Prefill, prefill_of
 
@@ -109,9 +113,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     mid_stream: Literal["fail", "continue"] = "fail"
     """What follows a failure after the first token."""
     guards: Guards = Guards()
-    stages: tuple[RedactPolicy, ...] = ()
+    stages: tuple[RedactPolicy | ModeratePolicy | OwnStage, ...] = ()
     """What the text of its answers goes through, in order."""
     billing: Billing = Billing()
+    metadata: Metadata = Metadata()
+    capture: Capture | None = None
+    """Whether copies are kept; None: none."""
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +170,39 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     log: Literal["json", "console"] = "json"
 
 
+class CaptureFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies as JSON lines in files of a directory."""
+
+    directory: str
+    rotate_size: int = 64 * 1024 * 1024
+    rotate_age: float = 3600.0
+    keep: int | None = None
+    """Files that are kept; the oldest go. None: all."""
+
+
+class CaptureWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies posted to an address, by way of a spool on disk."""
+
+    url: str
+    spool: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float = 10.0
+    max_spool: int = 1024**3
+
+
+class CaptureSinks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where copies of streams go."""
+
+    files: CaptureFiles | None = None
+    webhook: CaptureWebhook | None = None
+    key: str | None = None
+    """Encrypts copies of what was not redacted."""
+    max_copy: int = 4 * 1024 * 1024
+    """Bytes of an answer's frames that a copy holds."""
+    memory: int = 64 * 1024 * 1024
+    """Bytes of copies that may wait to be written."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. ``warnings`` are what a user should know that is no error."""
 
@@ -179,4 +219,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing is counted."""
     prices: tuple[Price, ...] = ()
     """Before those that are shipped."""
+    capture: CaptureSinks | None = None
     warnings: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from penstock.outcome import Outcome
-from penstock.ports import Dialer, Exchange, Log, Recorder, Sink, Witness
+from penstock.ports import Checker, Dialer, Exchange, Log, Recorder, Sink, Witness
 from penstock.stream import commands, inputs
 from penstock.stream.machine import Stream
 from penstock.stream.summary import Summary
@@ -28,6 +28,7 @@ class Driver:
         "_answered",
         "_busy",
         "_carriers",
+        "_checker",
         "_dialer",
         "_epoch",
         "_exchanges",
@@ -59,6 +60,7 @@ class Driver:
         on_done: Callable[[Driver], None],
         witness: Witness | None = None,
         log: Log | None = None,
+        checker: Checker | None = None,
     ):
         self._machine = machine
         self._dialer = dialer
@@ -72,6 +74,7 @@ class Driver:
         self._on_done = on_done
         self._witness = witness
         self._log = log
+        self._checker = checker
         self._answered = -1
         """The number of the attempt whose first token the witness was told of."""
         self._exchanges: dict[int, Exchange] = {}
@@ -93,6 +96,7 @@ class Driver:
             commands.End: self._end,
             commands.Pause: self._pause,
             commands.Resume: self._resume,
+            commands.Ask: self._ask,
             commands.Record: self._record,
             commands.Done: self._done,
         }
@@ -256,6 +260,10 @@ class Driver:
     def _resume(self, command: commands.Resume) -> None:
         self._exchanges[command.attempt].resume()
 
+    def _ask(self, command: commands.Ask) -> None:
+        assert self._checker is not None
+        self._checker.ask(command.check, command.texts, self.feed)
+
     def _record(self, command: commands.Record) -> None:
         self._recorder.record(command.summary)
 
@@ -264,6 +272,8 @@ class Driver:
         # The sink may outlive the stream (a kept-alive connection): it must not hold it.
         self._sink.on_blocked = self._sink.on_drained = self._sink.on_left = None
         self._carriers.clear()
+        if self._checker is not None:
+            self._checker.close()
         self._machine.release()
         if self._witness is not None:
             self._witness.done()

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.bookkeeping import Account, Bookkeeper
+from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
 from penstock.server.lane import lane_of
 from penstock.server.limiting import Limiting
@@ -75,11 +76,13 @@ class Application:
         clock: Callable[[], float],
         make_pool: Callable[[], Pool],
         limiting: Limiting,
+        copying: Copying,
         ledger: Ledger | None = None,
         bookkeeper: Bookkeeper | None = None,
         journal: Journal | None = None,
         store: Store | None = None,
         exposition: Callable[[], Awaitable[bytes]] | None = None,
+        pages: Mapping[str, bytes] | None = None,
     ):
         self._recorder = recorder
         self._exposition = exposition
@@ -93,6 +96,9 @@ class Application:
         self._targets = targets
         self._metrics = metrics
         self._silences = Silences()
+        self._copying = copying
+        self._pages = dict(pages or {})
+        """Whole HTML pages, by path."""
         self._clock = clock
         self._make_pool = make_pool
         self._pool: Pool | None = None
@@ -117,6 +123,7 @@ class Application:
         }
         if self._ledger is not None:
             self._paths["/v1/usage"] = {"GET": self._usage}
+        self._paths.update({path: {"GET": self._page} for path in self._pages})
         if config.telemetry.prometheus:
             self._paths["/metrics"] = {"GET": self._prometheus}
 
@@ -165,6 +172,7 @@ class Application:
             self._preparing.cancel()
         for router in (*self._retired, self._router):
             await router.close()
+        await asyncio.to_thread(self._copying.close)
         if self._pool is not None:
             await self._pool.close()
         if self._bookkeeper is not None:
@@ -232,6 +240,7 @@ class Application:
         if self._bookkeeper is not None and key is not None and key.limits.budgets:
             await self._bookkeeper.ready(plan)
         plan = self._silences.planned(self._hedging.planned(self._limiting.admitted(key, plan)))
+        plan = self._copying.planned(plan, route)
         assert self._loop is not None
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
@@ -243,10 +252,18 @@ class Application:
         if self._bookkeeper is not None:
             recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
             self._written_down(recorder, machine.account)
+        recorder = self._copying.recorder(
+            recorder,
+            plan,
+            scope["penstock.path"],
+            key,
+            lambda original: request if original else self._router.redacted(route, request),
+        )
+        checker = self._router.checker(route, self._running_pool())
         buffer = route.delivery.slow_client.buffer
         open_lane = lane_of(scope, send)
         sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
-        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log)
+        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log, checker)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
         driver.start()
@@ -373,6 +390,9 @@ class Application:
         key = self._keyring.who(scope["headers"])
         await self._bookkeeper.caught_up()
         await answer(send, 200, await usage_page(self._ledger, key, scope))
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, self._pages[scope["penstock.path"]], content_type=b"text/html; charset=utf-8")
 
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         text = self._metrics.text() if self._exposition is None else await self._exposition()

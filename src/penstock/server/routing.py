@@ -14,11 +14,12 @@ from penstock.errors import BadRequest
 from penstock.metering.tally import Meter
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.leaving import Drains
-from penstock.ports import Exchange, Listener
+from penstock.ports import Checker, Exchange, Listener
 from penstock.request import StreamRequest
 from penstock.server.balance import Balancer
+from penstock.server.copying import metadata_of
 from penstock.server.patience import patience
-from penstock.server.staging import Staging
+from penstock.server.staging import Shared, Staging
 from penstock.server.upstreams import Upstream, upstream
 from penstock.stream.inputs import Headers
 from penstock.stream.plan import Plan, Way
@@ -88,7 +89,8 @@ class Router:
         self._meter = meter
         self._routes = {route.name: route for route in config.routes}
         self._drains = {route.name: Drains(route.delivery.drain.streams) for route in config.routes}
-        self._staging = {route.name: Staging(route) for route in config.routes}
+        shared = Shared()
+        self._staging = {route.name: Staging(route, shared) for route in config.routes}
         self._upstreams = {provider.name: upstream(provider) for provider in config.providers}
 
     async def prepare(self) -> None:
@@ -122,6 +124,14 @@ class Router:
             message = f"the key {key.name!r} may not use the model {model!r}"
             raise BadRequest(message, status=403, code="model_not_allowed", param="model")
         return route
+
+    def redacted(self, route: Route, request: StreamRequest) -> StreamRequest | None:
+        """See `Staging.redacted`."""
+        return self._staging[route.name].redacted(request)
+
+    def checker(self, route: Route, pool: Pool) -> Checker | None:
+        """Asks a route's moderation service for one stream, where it has one."""
+        return self._staging[route.name].checker(pool)
 
     def plan(
         self,
@@ -171,6 +181,8 @@ class Router:
             retries=route.retries,
             delivery=route.delivery,
             drains=self._drains[route.name],
+            metadata=metadata_of(route, headers),
+            tags=route.tags,
             secrets=_Secrets(tuple({id(target.upstream): target.upstream.secrets for target in targets}.values())),
         )
         return staging.planned(plan, prompts), RequestDialer(pool, request, targets, headers)

@@ -6,41 +6,100 @@ import msgspec
 
 from penstock.config.values import Route
 from penstock.errors import BadRequest
+from penstock.ports import Checker
 from penstock.request import StreamRequest
+from penstock.server.checking import Checking, StreamChecks
+from penstock.server.word_lists import read_words
 from penstock.stages.contract import Block, StagePolicy
 from penstock.stages.guards import MaxCharacters, Repetition, StopSequences
-from penstock.stages.pipeline import StagesPlan
+from penstock.stages.moderate.moderator import Moderator
+from penstock.stages.moderate.policy import CheckPolicy, ModeratePolicy
+from penstock.stages.own import OwnStage
+from penstock.stages.pipeline import Prompted, StagesPlan
+from penstock.stages.redact.policy import RedactPolicy
 from penstock.stages.redact.redactor import Redactor
 from penstock.stages.segments import Segmenting
 from penstock.stream.plan import Plan
+from penstock.upstream.pool import Pool
 from penstock.wire.edit import Asked
 from penstock.wire.editors import editor_of
 from penstock.wire.prompt import PromptTexts
 from penstock.wire.stops import stop_sequences
 
 
-class Staging:
-    """The stages of one route, compiled once for all of its streams."""
+class Shared:
+    """What is compiled, by policy."""
 
-    def __init__(self, route: Route):
+    def __init__(self) -> None:
+        self._stages: dict[RedactPolicy | ModeratePolicy, StagePolicy | None] = {}
+        self._checkings: dict[CheckPolicy, Checking] = {}
+
+    def stage(self, policy: RedactPolicy | ModeratePolicy | OwnStage) -> StagePolicy | None:
+        """The stage of a policy; None for one that only asks a service. Raises ListError."""
+        if isinstance(policy, OwnStage):
+            return policy.policy
+        if policy not in self._stages:
+            self._stages[policy] = _compiled(policy)
+        return self._stages[policy]
+
+    def checking(self, policy: CheckPolicy) -> Checking:
+        """The service of a policy: what it has said for one route holds for all."""
+        if policy not in self._checkings:
+            self._checkings[policy] = Checking(policy)
+        return self._checkings[policy]
+
+
+class Staging:
+    """The stages of one route, compiled once for all of its streams; ``shared`` holds those of other routes, so that
+    routes of one policy have it once."""
+
+    def __init__(self, route: Route, shared: Shared):
         self._route = route
-        self._stages = tuple(Redactor(policy) for policy in route.stages)
+        self._stages = tuple(stage for policy in route.stages if (stage := shared.stage(policy)) is not None)
+        checks = [policy.check for policy in route.stages if isinstance(policy, ModeratePolicy)]
+        self._check = next((check for check in checks if check is not None), None)
+        self._checking = None if self._check is None else shared.checking(self._check)
+
+    def checker(self, pool: Pool) -> Checker | None:
+        """Asks the route's moderation service for one stream, where there is one."""
+        return None if self._checking is None else StreamChecks(self._checking, pool)
 
     def prompted(self, request: StreamRequest) -> tuple[StreamRequest, tuple[tuple[str, ...], ...]]:
         """The request as its stages let it pass, and what each of them has read of it: the stages of an answer are to
         read the same. Raises BadRequest for one that they block."""
-        if not any(stage.policy.prompt for stage in self._stages):
+        asked = self._check is not None and self._check.prompt
+        if not asked and not any(map(_prompts, self._stages)):
             return request, ()
         prompt = PromptTexts(request)
         texts, read = prompt.texts, []
         for stage in self._stages:
-            read.append(tuple(texts) if stage.policy.prompt else ())
-            said = stage.open().prompt(texts) if stage.policy.prompt else texts
+            reader = stage.open() if _prompts(stage) else None
+            read.append(tuple(texts) if reader is not None else ())
+            if not isinstance(reader, Prompted):
+                continue
+            said = reader.prompt(texts)
             if isinstance(said, Block):
                 message = f"the request was blocked: {said.reason}; leave it out, and send the request again"
                 raise BadRequest(message, code="blocked")
-            texts = said
+            texts = list(said)
+        if asked:
+            read.append(tuple(texts))
         return prompt.request(texts), tuple(read)
+
+    def redacted(self, request: StreamRequest) -> StreamRequest | None:
+        """The request behind the route's detectors, for a copy: also where the provider gets it as it is. None where
+        it holds what they block."""
+        stages = [stage for stage in self._stages if isinstance(stage, Redactor)]
+        if not stages:
+            return request
+        prompt = PromptTexts(request)
+        texts = prompt.texts
+        for stage in stages:
+            said = stage.open().prompt(texts)
+            if isinstance(said, Block):
+                return None
+            texts = said
+        return prompt.request(texts)
 
     def planned(self, plan: Plan, prompts: tuple[tuple[str, ...], ...]) -> Plan:
         """The plan with its stages; as it was where the route has none. Raises BadRequest for a client wire whose
@@ -67,13 +126,27 @@ class Staging:
         if delivery.mode == "sentence" or delivery.mode == "paragraph":
             segments = Segmenting(delivery.mode, delivery.segment.delay, delivery.segment.characters)
         whole = delivery.mode == "full"
-        if not stages and segments is None and not whole:
+        if not stages and segments is None and not whole and self._check is None:
             return None
         return StagesPlan(
             stages=tuple(stages),
             segments=segments,
             whole=whole,
             max_held=delivery.max_held,
-            prompts=prompts,
-            drop_signed=bool(self._stages) and delivery.signed_reasoning == "drop",
+            prompts=prompts[: len(self._stages)],
+            check=self._check,
+            asked=prompts[-1] if prompts and self._check is not None and self._check.prompt else (),
+            drop_signed=bool(self._stages or self._check) and delivery.signed_reasoning == "drop",
         )
+
+
+def _compiled(policy: RedactPolicy | ModeratePolicy) -> StagePolicy | None:
+    if isinstance(policy, RedactPolicy):
+        return Redactor(policy)
+    moderator = Moderator(policy, {name: read_words(path) for name, path in policy.lists})
+    return None if moderator.idle else moderator
+
+
+def _prompts(stage: StagePolicy) -> bool:
+    """Whether a stage reads requests: one that does says so by ``prompts``."""
+    return bool(getattr(stage, "prompts", False))

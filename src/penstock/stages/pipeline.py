@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from penstock.stages.contract import Block, Channel, ChannelKind, Stage, StagePolicy
+from penstock.stages.moderate.policy import CheckPolicy
 from penstock.stages.segments import Segmenting, Segments
 
 Place = tuple[ChannelKind, int, int]
@@ -22,8 +23,8 @@ Place = tuple[ChannelKind, int, int]
 class Prompted(Protocol):
     """A stage that has to know the request."""
 
-    def prompt(self, texts: Sequence[str]) -> object:
-        """The request's texts."""
+    def prompt(self, texts: Sequence[str]) -> Sequence[str] | Block:
+        """The request's texts, as they may go on. Called once, before the answer."""
         ...
 
 
@@ -39,6 +40,10 @@ class StagesPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing goes out before the answer has passed to its end."""
     max_held: int = 8 * 1024 * 1024
     """The bytes of an answer that may wait for that."""
+    check: CheckPolicy | None = None
+    """The service that is asked about the answer."""
+    asked: tuple[str, ...] = ()
+    """What it is asked about of the request."""
     drop_signed: bool = False
     """Reasoning that a signature covers cannot be edited: it is left out, instead of passed on unread."""
 
@@ -62,13 +67,19 @@ class Pipeline:
         """The answer ends here."""
         self.last: tuple[Place, str] | None = None
         """What may still go out before the verdict, and where."""
+        self._tap: list[tuple[Place, str]] | None = None
+
+    def tap(self) -> list[tuple[Place, str]]:
+        """A list of all that goes out from now on; its reader empties it."""
+        self._tap = []
+        return self._tap
 
     def feed(self, place: Place, text: str) -> str:
         """The next delta of a channel; what may go out now."""
         out = self._through(0, Channel(*place), text)
         if out and self._segments is not None and place[0] != "arguments":
-            return self._segments.feed(place, out, self.now)
-        return out
+            out = self._segments.feed(place, out, self.now)
+        return out if self._tap is None else self._tapped(place, out)
 
     def flush(self, place: Place) -> str:
         """A channel ends: what it still holds."""
@@ -79,9 +90,16 @@ class Pipeline:
             out += self._judged(number, channel, stage.flush(channel))
             if number + 1 < len(self._stages):
                 out = self._one(number + 1, channel, out)
-        if self.verdict is None and self._segments is not None and place[0] != "arguments":
-            return self._segments.flush(place, out)
-        return "" if self.verdict is not None else out
+        if self.verdict is not None:
+            return ""
+        if self._segments is not None and place[0] != "arguments":
+            out = self._segments.flush(place, out)
+        return out if self._tap is None else self._tapped(place, out)
+
+    def _tapped(self, place: Place, out: str) -> str:
+        if out and self._tap is not None:
+            self._tap.append((place, out))
+        return out
 
     def _through(self, first: int, channel: Channel, text: str) -> str:
         for number in range(first, len(self._stages)):
@@ -101,7 +119,7 @@ class Pipeline:
         if self._segments is not None and channel.kind != "arguments":
             rest = self._segments.flush(channel, rest)
         self.verdict = said
-        self.last = (channel, rest) if rest else None
+        self.last = (channel, rest) if self._tapped(channel, rest) else None
         return ""
 
     def _last_words(self, first: int, channel: Channel, text: str) -> str:
@@ -121,7 +139,7 @@ class Pipeline:
 
     def due(self, place: Place) -> str:
         """What has waited long enough in a channel by ``now``."""
-        return "" if self._segments is None else self._segments.due(place, self.now)
+        return "" if self._segments is None else self._tapped(place, self._segments.due(place, self.now))
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

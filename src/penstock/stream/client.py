@@ -10,7 +10,7 @@ from penstock.stream import head
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Command, End, Head, Send
 from penstock.stream.faults import Failure
-from penstock.stream.inputs import Headers
+from penstock.stream.inputs import CheckAnswered, Headers
 from penstock.stream.plan import Plan
 from penstock.stream.states import CLIENT, Client, ClientStep, step
 from penstock.stream.summary import Summary
@@ -85,6 +85,9 @@ class ClientSide:
     def drained(self, now: float) -> bool:
         """The answer is whole: nothing is held back any more (see `staged`). Whether that has ended the stream."""
         return False
+
+    def answered(self, happened: CheckAnswered, now: float) -> None:
+        """A check was answered."""
 
     def release(self) -> None:
         """Let go of the machine. Nothing else may be called after it."""

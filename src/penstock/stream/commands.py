@@ -81,6 +81,14 @@ class Resume(Command, frozen=True, gc=False):
     attempt: int
 
 
+class Ask(Command, frozen=True, gc=False):
+    """Ask the route's moderation service about texts. It is answered by ``CheckAnswered`` with the same number, or
+    never; a further question takes the place of one that was not answered."""
+
+    check: int
+    texts: tuple[str, ...]
+
+
 class Record(Command, frozen=True, gc=False):
     """What is to be remembered of the stream: once, just before Done."""
 

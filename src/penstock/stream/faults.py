@@ -110,6 +110,11 @@ def blocked(reason: str) -> Failure:
     return _own(Outcome.BLOCKED, message, 400, "invalid_request_error")
 
 
+def unchecked(reason: str) -> Failure:
+    """Nobody could say whether the answer may pass, and so it does not."""
+    return _own(Outcome.BLOCKED, f"the answer was withheld: {reason}; try again", 503)
+
+
 def empty() -> Failure:
     """A clean end without any output."""
     return _own(Outcome.EMPTY, "the provider ended its answer without any output; try again", 502)

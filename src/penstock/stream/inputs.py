@@ -66,6 +66,15 @@ class Followed(Input, frozen=True, gc=False):
     readers: int
 
 
+class CheckAnswered(Input, frozen=True, gc=False):
+    """The moderation service has answered check number ``check``: the categories that it ``found``, or why it
+    ``failed``."""
+
+    check: int
+    found: tuple[str, ...] = ()
+    failed: str = ""
+
+
 class Stop(Input, frozen=True, gc=False):
     """Somebody with the right to it ends the generation; the client still gets its finish."""
 

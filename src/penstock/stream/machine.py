@@ -10,7 +10,7 @@ Laws. Each is a property test in tests/laws.
 5.  Output depends on the bytes, never on how they were split.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
-8.  Every ending flushes every stage, unless the client has left or the text was blocked.
+8.  Every ending flushes every stage, unless the client has left, or the text was blocked or could not be checked.
 9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, and only token events push
     the between-tokens deadline on.
 10. No stage and equal wires: output bytes equal input bytes, but for the mendings listed at the wire's decoder.
@@ -95,6 +95,7 @@ class Stream(Timing):
             inputs.ClientDrained: self._on_drained,
             inputs.ClientLeft: self._on_left,
             inputs.Followed: self._on_followed,
+            inputs.CheckAnswered: self._client.answered,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }

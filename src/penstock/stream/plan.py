@@ -13,11 +13,13 @@ from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery
 from penstock.policy.hedge import HedgeBudget
 from penstock.policy.leaving import Drains
+from penstock.policy.metadata import Metadata
 from penstock.policy.silence import Silence
 from penstock.request import StreamRequest
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.inputs import Headers
 from penstock.stream.summary import Summary
+from penstock.stream.tape import Tape
 from penstock.wire.base import ClientSession, Decoder, UpstreamWire
 from penstock.wire.continued import Beginning
 from penstock.wire.edit import Editor
@@ -117,6 +119,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """None: the key may spend what it likes."""
     told: Headers = ()
     """Headers of the answer that say where the key stands; a provider's own of these names do not go on."""
+    metadata: Metadata | None = None
+    """What the client is told inside the stream; None: nothing."""
+    tape: Tape | None = None
+    """Takes a copy of the answer; None: none is kept."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The route's, for accounts and metadata."""
     secrets: Iterable[bytes] = ()
     """What must never reach the client; it may grow while the stream runs."""
 
@@ -130,4 +138,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             streamed=self.request.stream,
             attempts=[],
             warnings=[],
+            tags=dict(self.tags),
         )

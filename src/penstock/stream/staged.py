@@ -113,17 +113,22 @@ class StagedClient(ClientSide):
             return
         self._ready.append(out)
         self._size += len(out)
-        if self._editor.released and not self._stages.whole:
+        if self._released and not self._stages.whole:
             self._commit()
         elif self._size > self._stages.max_held and self.verdict is None:
             self.verdict = Block("the answer is longer than may be held back (delivery.max_held)")
+
+    @property
+    def _released(self) -> bool:
+        """Output goes out."""
+        return self._editor.released
 
     def _commit(self) -> None:
         """Output is released: what waits goes out."""
         self._through = True
         ready, self._ready = self._ready, []
         if self._attempt is not None:
-            if self._editor.released:
+            if self._released:
                 self._account.first_token = self.now - self._began
             super().commit(self._attempt)
         for frame in ready:
@@ -152,13 +157,16 @@ class StagedClient(ClientSide):
         """The answer is whole: what is held comes out, unless that breaks a rule."""
         if self.verdict is not None:
             return
+        self._flush_texts()
+        if self.verdict is None and not self._through:
+            self._commit()
+
+    def _flush_texts(self) -> None:
         self._texts.now = self.now
         out = self._editor.flush()
         if self._texts.verdict is not None:
             out = self._last_words(self._texts.verdict)
         self._deliver(out)
-        if self.verdict is None and not self._through:
-            self._commit()
 
     def start_over(self) -> None:
         """See `ClientSide`."""
@@ -186,12 +194,12 @@ class StagedClient(ClientSide):
         self.now = now
         self._count()
         if self._through and failure.outcome not in _UNFLUSHED and self.verdict is None:
-            out = self._editor.flush()
-            if self._texts.verdict is None:
-                super().put(out)
+            rest = self._rest()
+            if rest:
+                super().put(rest)
         begun = self.state in (Client.STREAMING, Client.DETACHED) and self._fold is None
         blocked = failure.outcome is Outcome.BLOCKED and begun
-        finish = self._editor.finish("content_filter", self._account.usage) if blocked else None
+        finish = self._filtered() if blocked else None
         if finish is None:
             super().fail(failure, now)
             return
@@ -199,6 +207,15 @@ class StagedClient(ClientSide):
             self._commit()
         super().put(finish)
         self.end(now)
+
+    def _rest(self) -> bytes:
+        """What is held of an answer that fails."""
+        out = self._editor.flush()
+        return out if self._texts.verdict is None else b""
+
+    def _filtered(self) -> bytes | None:
+        """The wire's own finish for what was blocked."""
+        return self._editor.finish("content_filter", self._account.usage)
 
     def release(self) -> None:
         """See `ClientSide`."""
@@ -214,7 +231,10 @@ class StagedClient(ClientSide):
 
     def _clean(self, data: bytes) -> bytes:
         """See `ClientSide`. An error frame may have copies of the answer in it."""
-        return super()._clean(data if self.state is Client.WAITING else self._editor.edit(data))
+        return super()._clean(data if self.state is Client.WAITING else self._edited(data))
+
+    def _edited(self, data: bytes) -> bytes:
+        return self._editor.edit(data)
 
     # -- its clocks -----------------------------------------------------------------------------------------------
 

@@ -79,6 +79,10 @@ class Summary(msgspec.Struct, kw_only=True):
     """What followed then: ``drain`` or ``detach``."""
     redactions: dict[str, int] = {}
     """What stages found in the answer, by kind."""
+    tags: dict[str, str] = {}
+    """The route's."""
+    checks: dict[str, int] = {}
+    """How checks by a moderation service went: passed, flagged, failed."""
     client_status: int | None = None
     """The HTTP status that the client got, if it got one."""
 

@@ -166,6 +166,8 @@ def stream_fields(summary: Summary) -> dict[str, Any]:
         "left_ms": _milliseconds(summary.left),
         "leaving": summary.leaving or None,
         "redactions": summary.redactions,
+        "tags": summary.tags,
+        "checks": summary.checks,
         "finish": summary.finish,
         "usage": None if summary.usage is None else msgspec.to_builtins(summary.usage),
         "attempts": [

@@ -58,12 +58,15 @@ class Metrics:
         providers: Callable[[], Mapping[str, Bulkhead]] = dict,
         ledger: Callable[[], Mapping[str, float]] = dict,
         keys: Callable[[], Iterable[tuple[str, int, Mapping[str, int]]]] = list,
+        captures: Callable[[], dict[tuple[str, ...], int]] = dict,
+        spooled: Callable[[], int] = lambda: 0,
     ):
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
             ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
             ("penstock_journal_bytes", "Frames that are held in memory for those who resume, in bytes.", journal_bytes),
             ("penstock_journal_streams", "Streams that can be resumed.", journal_streams),
+            ("penstock_capture_spool_bytes", "Copies that wait on the disk for the webhook.", spooled),
         )
         self._log_lines_dropped = log_lines_dropped
         self._journal_lost = journal_lost
@@ -71,6 +74,7 @@ class Metrics:
         self._providers = providers
         self._ledger = ledger
         self._keys = keys
+        self._captures = captures
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
         self._hedges: dict[tuple[str, ...], int] = defaultdict(int)
@@ -78,6 +82,7 @@ class Metrics:
         self._left: dict[tuple[str, ...], int] = defaultdict(int)
         self._requests: dict[tuple[str, ...], int] = defaultdict(int)
         self._redactions: dict[tuple[str, ...], int] = defaultdict(int)
+        self._checks: dict[tuple[str, ...], int] = defaultdict(int)
         self._totals: dict[str, float] = defaultdict(float)
         self._ttft: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(TTFT_BOUNDS))
         self._gaps: dict[tuple[str, ...], _Histogram] = defaultdict(lambda: _Histogram(GAP_BOUNDS))
@@ -115,6 +120,8 @@ class Metrics:
         totals["keepalives"] += summary.keepalives
         for kind, count in summary.redactions.items():
             self._redactions[summary.route, kind] += count
+        for result, count in summary.checks.items():
+            self._checks[summary.route, result] += count
         totals["blocked"] += summary.blocked
 
     def refused(self, reason: str) -> None:
@@ -131,6 +138,10 @@ class Metrics:
         yield _counter("penstock_attempts", "Attempts by how they ended.", ("target", "outcome"), self._attempts)
         redactions = "What stages found in prompts and answers, by kind."
         yield _counter("penstock_redactions", redactions, ("route", "kind"), self._redactions)
+        copies = "Copies of streams, by sink and by what became of them."
+        yield _counter("penstock_captures", copies, ("sink", "fate"), self._captures())
+        checks = "Checks by moderation services, by how they went: passed, flagged, failed."
+        yield _counter("penstock_checks", checks, ("route", "result"), self._checks)
         hedges = "Second attempts that were started beside the first, by whether they won."
         yield _counter("penstock_hedges", hedges, ("route", "won"), self._hedges)
         gone_on = "Streams that went on with another attempt after their first token, by how they ended."

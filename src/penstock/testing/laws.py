@@ -15,7 +15,21 @@ from penstock.metering.tally import Tally
 from penstock.outcome import Outcome
 from penstock.stream import inputs
 from penstock.stream.attempt import MAX_ERROR_BODY
-from penstock.stream.commands import Append, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Seal, Send
+from penstock.stream.commands import (
+    Append,
+    Ask,
+    Close,
+    Command,
+    Done,
+    End,
+    Head,
+    Open,
+    Pause,
+    Record,
+    Resume,
+    Seal,
+    Send,
+)
 from penstock.stream.summary import Summary
 from penstock.testing import frames
 from penstock.testing.going_on import law_4_an_answer_goes_on_from_what_the_client_has
@@ -355,9 +369,9 @@ def lanes(transcript: Transcript) -> tuple[Said, Said, Said]:
     """What was said to the client, to the providers and to the journal: cuts decide how they interleave at one
     instant."""
     said = list(transcript.said())
-    upstream = [(at, command) for at, command in said if isinstance(command, Open | Close | Pause | Resume)]
+    upstream = [(at, command) for at, command in said if isinstance(command, Open | Close | Pause | Resume | Ask)]
     journal = [(at, command) for at, command in said if isinstance(command, Append | Seal)]
-    others = Open | Close | Pause | Resume | Append | Seal
+    others = Open | Close | Pause | Resume | Ask | Append | Seal
     client = [(at, command) for at, command in said if not isinstance(command, others)]
     return normal(client, cut=True), normal(upstream), normal(journal)
 

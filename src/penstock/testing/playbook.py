@@ -22,10 +22,12 @@ from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
 from penstock.policy.hedge import HedgeBudget
+from penstock.policy.metadata import Metadata
 from penstock.policy.silence import Silence
 from penstock.stages.pipeline import StagesPlan
-from penstock.stream.commands import Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
+from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
+    CheckAnswered,
     ClientBlocked,
     ClientDrained,
     ClientLeft,
@@ -40,6 +42,7 @@ from penstock.stream.inputs import (
 )
 from penstock.stream.plan import Asking, Plan, Way
 from penstock.stream.summary import Summary
+from penstock.stream.tape import Tape
 from penstock.testing.clock import VirtualClock
 from penstock.testing.frames import DONE, JSON, SSE, answer, chunk, error, finish, reasoning, role, tool, usage
 from penstock.testing.laws import check_laws
@@ -58,6 +61,8 @@ __all__ = [
     "DONE",
     "JSON",
     "SSE",
+    "Ask",
+    "CheckAnswered",
     "ClientBlocked",
     "ClientDrained",
     "ClientLeft",
@@ -151,6 +156,9 @@ def plan(
     stages: StagesPlan | None = None,
     meter: Meter | None = None,
     runs_on: bool = False,
+    metadata: Metadata | None = None,
+    tape: Tape | None = None,
+    tags: tuple[tuple[str, str], ...] = (),
     **policies: Any,
 ) -> Plan:
     """A plan as a route with the default policies makes it; ``policies`` are fields of Deadlines and of Delivery,
@@ -204,6 +212,9 @@ def plan(
         asking=asking,
         silences=silences,
         stages=stages,
+        metadata=metadata,
+        tape=tape,
+        tags=tags,
         editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )

@@ -31,7 +31,7 @@ from typing import Any, Literal, Self
 import uvicorn
 
 from penstock import app
-from penstock.config.values import Config, Journal, Key, Provider, Route, Server, Target
+from penstock.config.values import CaptureSinks, Config, Journal, Key, Provider, Route, Server, Target
 from penstock.drive.driver import Driver
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.delivery import Delivery, SlowClient
@@ -39,6 +39,8 @@ from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
+from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.stages.own import OwnStage
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.store.database import StoreError
 from penstock.store.query import Query
@@ -82,18 +84,20 @@ def config(
     hedge: HedgeAfter | None = None,
     mid_stream: Literal["fail", "continue"] = "fail",
     silence: SilenceRules | None = None,
-    stages: tuple[RedactPolicy, ...] = (),
+    stages: tuple[RedactPolicy | ModeratePolicy | OwnStage, ...] = (),
     guards: Guards = Guards(),  # noqa: B008 (a value)
     keys: tuple[Key, ...] = (),
     provider: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     journal: dict[str, Any] | None = None,
+    route_fields: dict[str, Any] | None = None,
+    capture: CaptureSinks | None = None,
     **delivery: Any,
 ) -> Config:
     """A configuration with one route ``m`` that tries ``upstreams`` (or their base URLs) in order.
 
-    All speak ``wire``. ``provider``, ``server`` and ``journal`` hold further fields of every `Provider`, of `Server`
-    and of `Journal`, ``delivery`` of `Delivery`.
+    All speak ``wire``. ``provider``, ``server``, ``journal`` and ``route_fields`` hold further fields of every
+    `Provider`, of `Server`, of `Journal` and of the `Route`, ``delivery`` of `Delivery`.
     """
     urls = [upstream if isinstance(upstream, str) else upstream.base_url for upstream in upstreams]
     if not wire.startswith("openai-"):
@@ -123,6 +127,7 @@ def config(
         mid_stream=mid_stream,
         stages=stages,
         guards=guards,
+        **(route_fields or {}),
     )
     return Config(
         server=Server(**(server or {})),
@@ -130,6 +135,7 @@ def config(
         routes=(route,),
         keys=keys,
         journal=Journal(**(journal or {})),
+        capture=capture,
     )
 
 

@@ -8,11 +8,12 @@ socket does: what it sends meanwhile arrives when reading goes on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from penstock.stream.commands import Close, Command, Open, Pause, Resume
+from penstock.stream.commands import Ask, Close, Command, Open, Pause, Resume
 from penstock.stream.inputs import (
+    CheckAnswered,
     Headers,
     Input,
     UpstreamBytes,
@@ -94,17 +95,28 @@ class _Line:
         """A step came while paused: it arrives when reading goes on."""
 
 
+Service = Callable[[Ask], tuple[float, CheckAnswered] | None]
+"""A moderation service: its answer to a question, after so many seconds; None: it never answers."""
+
+
 def run(
-    plan: Plan, upstream: Sequence[Script], client: Happenings = (), *, now: float = 0.0, horizon: float = HORIZON
+    plan: Plan,
+    upstream: Sequence[Script],
+    client: Happenings = (),
+    *,
+    now: float = 0.0,
+    horizon: float = HORIZON,
+    service: Service | None = None,
 ) -> Transcript:
     """Play a stream to its end. ``upstream`` has a script for each attempt (attempts beyond it meet silence),
     ``client`` what happens at which instant after the start. A deadline comes before whatever has its instant."""
-    return _Run(plan, upstream, now).go(client, horizon)
+    return _Run(plan, upstream, now, service).go(client, horizon)
 
 
 class _Run:
-    def __init__(self, plan: Plan, upstream: Sequence[Script], now: float):
+    def __init__(self, plan: Plan, upstream: Sequence[Script], now: float, service: Service | None):
         self.upstream = upstream
+        self.service = service
         self.transcript = Transcript(plan, now)
         self.clock: VirtualClock[Input | _Line] = VirtualClock(now)
         self.lines: dict[int, _Line] = {}
@@ -152,6 +164,10 @@ class _Run:
                 steps = self.upstream[command.attempt] if command.attempt < len(self.upstream) else ()
                 line = self.lines[command.attempt] = _Line(command.attempt, steps)
                 self.plan_next(line)
+            elif isinstance(command, Ask):
+                answer = self.service(command) if self.service is not None else None
+                if answer is not None:
+                    self.clock.put(self.clock.now + answer[0], answer[1])
             elif isinstance(command, Close):
                 self.lines.pop(command.attempt)
             elif isinstance(command, Pause):

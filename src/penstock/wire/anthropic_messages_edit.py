@@ -9,6 +9,7 @@ from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number
 from penstock.wire.edit_runs import Kind, Place, Texts
+from penstock.wire.edit_splice import Spot
 
 _OPAQUE = OPAQUE | {"tool_use_id", "media_type", "file_id", "document_index", "start_char_index", "end_char_index"}
 _SIGNED = frozenset({"thinking", "redacted_thinking"})
@@ -74,6 +75,8 @@ class MessagesEditor(SSEEditor):
         if index in self._dropped:
             return False
         if isinstance(delta.get(field), str):
+            if not self._dropped and len(delta) == 2 and len(body) == 3 and delta[field]:
+                self._spot = Spot(field, (kind, 0, index), arguments=kind == "arguments")
             self._text(delta, field, (kind, 0, index), arguments=kind == "arguments")
             if self._changed and not delta[field]:
                 return False

@@ -7,6 +7,7 @@ left out. What is held back comes in a frame of its own before its channel ends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from penstock.framing import sse
@@ -16,6 +17,7 @@ from penstock.wire import json
 from penstock.wire.base import ClientSession
 from penstock.wire.edit_arguments import ArgumentsRun
 from penstock.wire.edit_runs import ALONE, Kind, Place, Run, TextRun, Texts
+from penstock.wire.edit_splice import Spot, Template, template_of
 
 FinishKind = Literal["stop", "length", "content_filter"]
 
@@ -51,6 +53,11 @@ class Editor(Protocol):
 
     def piece(self, place: Place, text: str) -> bytes:
         """A frame of a channel that has been seen, with this text."""
+        ...
+
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """The frames that tell the client what of its text is withdrawn and why: by choice, from and to which of its
+        characters. Empty where the wire has no words for it."""
         ...
 
     def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
@@ -166,6 +173,10 @@ class FrameEditor:
         """See `Editor`."""
         raise NotImplementedError
 
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """See `Editor`."""
+        return b""
+
 
 class SSEEditor(FrameEditor):
     """An editor of a wire of server-sent events with JSON in them."""
@@ -173,14 +184,38 @@ class SSEEditor(FrameEditor):
     def __init__(self, texts: Texts, asked: Asked):
         super().__init__(texts, asked)
         self._framer = sse.SSEFramer(1 << 62)
+        self._template: Template | None = None
+        self._spot: Spot | None = None
+        """Of the frame in hand."""
 
     def edit(self, data: bytes) -> bytes:
         """See `Editor`."""
+        template = self._template
+        if template is not None and data.startswith(template.before):
+            text = template.text(data)
+            if text is not None:
+                return self._spliced(template, text, data)
         frames = self._framer.feed(data)
         if self._framer.pending:
             # The provider's last frame may lack its blank line.
             frames.append(self._framer.close())
         return b"".join([self._frame(frame) for frame in frames])
+
+    def _spliced(self, template: Template, text: str, frame: bytes) -> bytes:
+        """A frame that is like the one before it but for its text."""
+        if not text:
+            return frame
+        spot = template.spot
+        out = self._run(spot.place, arguments=spot.arguments).feed(text)
+        if out:
+            self.released = True
+        if out == text:
+            return frame
+        self._text_changed(spot.place)
+        return template.frame(out) if out or spot.keeps else b""
+
+    def _text_changed(self, place: Place) -> None:
+        """The text of a channel is not the provider's any more."""
 
     def _frame(self, frame: bytes) -> bytes:
         data = sse.payload(frame)
@@ -198,7 +233,10 @@ class SSEEditor(FrameEditor):
             # Nobody can say what is in it.
             return b""
         self._begin_frame()
+        self._spot = None
         shown = self._body(body)
+        if self._spot is not None:
+            self._template = template_of(frame, self._spot)
         before = b"".join(self._before)
         if not shown:
             return before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
 from penstock.wire.edit_runs import Place, Texts
+from penstock.wire.edit_splice import Spot, only
 from penstock.wire.openai_chat_calls import CallNumbers
 from penstock.wire.openai_chat_writer import usage_object
 
@@ -34,6 +36,7 @@ class ChatEditor(SSEEditor):
     def _body(self, body: dict[str, Any]) -> bool:
         if "choices" not in body:
             return True
+        self._spot = _spot(body)
         self._top = {name: body.get(name) for name in ("id", "object", "created", "model")}
         carries = bool(body.get("usage")) or not body["choices"]
         for choice in objects(body["choices"]):
@@ -45,6 +48,9 @@ class ChatEditor(SSEEditor):
             body.pop("obfuscation", None)
             body.pop("prompt_token_ids", None)
         return carries or not self._changed
+
+    def _text_changed(self, place: Place) -> None:
+        self._edited.add(place[1])
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Whether it still carries anything."""
@@ -151,6 +157,17 @@ class ChatEditor(SSEEditor):
             delta = {{"text": "content", "refusal": "refusal"}.get(kind, _REASONING[part % 2]): text}
         return self._chunk({"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
 
+    def retraction(self, spans: Sequence[tuple[int, int, int]], categories: Sequence[str]) -> bytes:
+        """See `edit.Editor`. In the words of Azure's asynchronous filter."""
+        results = {category: {"filtered": True} for category in categories}
+        out = []
+        for index, start, end in spans:
+            offsets = {"check_offset": start, "start_offset": start, "end_offset": end}
+            choice = {"index": index, "delta": {}, "finish_reason": None}
+            choice |= {"content_filter_results": results, "content_filter_offsets": offsets}
+            out.append(self._chunk({"choices": [choice]}))
+        return b"".join(out)
+
     def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
         """See `edit.Editor`."""
         out = [
@@ -164,3 +181,29 @@ class ChatEditor(SSEEditor):
 
     def _chunk(self, fields: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps({**self._top, **fields}) + b"\n\n"
+
+
+_PLAIN_TOP = frozenset(
+    {"id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "provider", "obfuscation"}
+)
+_PLAIN_CHOICE = frozenset({"index", "delta"})
+
+
+def _spot(body: dict[str, Any]) -> Spot | None:
+    """The text of a chunk that carries one and nothing else."""
+    choices = body["choices"]
+    if not only(body, _PLAIN_TOP) or not isinstance(choices, list) or len(choices) != 1:
+        return None
+    choice = choices[0]
+    delta = choice.get("delta") if isinstance(choice, dict) and only(choice, _PLAIN_CHOICE) else None
+    if not isinstance(delta, dict):
+        return None
+    said = [name for name, value in delta.items() if value is not None and name != "role"]
+    if len(said) != 1 or not isinstance(delta[said[0]], str) or not delta[said[0]]:
+        return None
+    name, index, keeps = said[0], number(choice.get("index")), bool(delta.get("role"))
+    if name == "content":
+        return Spot(name, ("text", index, 0), keeps=keeps)
+    if name in _REASONING:
+        return Spot(name, ("reasoning", index, _REASONING.index(name)), keeps=keeps)
+    return None

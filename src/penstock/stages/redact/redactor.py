@@ -25,6 +25,11 @@ class Redactor:
         self._actions = dict(policy.actions)
         self._key = hashlib.blake2b(policy.hash_key.encode()).digest()
 
+    @property
+    def prompts(self) -> bool:
+        """The request is redacted too."""
+        return self.policy.prompt
+
     def open(self) -> Redaction:
         """For a new stream."""
         return Redaction(self)

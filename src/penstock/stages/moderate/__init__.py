@@ -1,0 +1,1 @@
+"""Text that may not pass, or only after somebody was asked."""
