@@ -28,7 +28,7 @@ async def sim():
 
 def settings(sim: Sim, folder: Path, **sinks: Any) -> dict[str, Any]:
     policy = {"capture": {}, "stages": [{"redact": {"detectors": ["email"]}}]}
-    return {**document([sim.base_url], **policy), "capture": sinks}
+    return {**document([sim.base_url], **policy), "capture": sinks, "ledger": None}
 
 
 async def counts(process: ServeProcess) -> dict[str, float]:

@@ -446,8 +446,8 @@ CASES = [
     ),
     (
         "in defaults",
-        P + R + "defaults: {metadata: live}",
-        f':3: defaults.metadata: {LATER}; found "live"; allowed: off',
+        P + R + "defaults: {metadata: loud}",
+        ':3: defaults.metadata: found "loud"; allowed: off or final or live',
     ),
     (
         "served_model",

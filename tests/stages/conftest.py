@@ -9,7 +9,7 @@ import uvloop
 from penstock.testing.rig import Rig
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True)  # The mutants' judge runs without the plugin.
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

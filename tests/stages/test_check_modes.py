@@ -91,6 +91,11 @@ def test_a_service_of_300_ms_lets_a_good_answer_pass_whole(name, mode, stream):
         assert word.strip() in done.body.decode()
     asks = [command for command in done.commands if isinstance(command, Ask)]
     assert len(asks) == 1 if not stream else 3 <= len(asks) <= 8
+    if stream and mode == "window":
+        sends = [at for at, command in done.said() if isinstance(command, Send)]
+        # The last two are the window itself, when nothing more comes.
+        assert len(sends) >= 5
+        assert max(later - one for one, later in pairwise(sends[:-2])) <= GAP + 1e-6
     if stream and mode == "audit":
         sends = [at for at, command in done.said() if isinstance(command, Send)]
         assert max(later - one for one, later in pairwise(sends[:-1])) <= GAP + 1e-6

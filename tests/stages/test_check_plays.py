@@ -147,14 +147,27 @@ def test_what_is_only_flagged_passes_and_is_counted():
 # -- window and audit -------------------------------------------------------------------------------------------------
 
 
-def test_window_holds_no_more_than_its_characters():
+def test_a_window_moves_on_with_the_text_and_not_with_the_checks():
+    play = waiting(plan(stages=stages(mode="window", characters=12)))
+    play.at(1.0).give(body(role(), chunk("012345"))).expect()
+    play.at(1.2).give(body(chunk("6789ab"))).expect(Ask(1, ("0123456789ab",)))
+    play.at(1.3).give(CheckAnswered(1)).expect()
+    play.at(1.4).give(body(chunk("cdefgh"))).expect(Head(200, ANY), Send(role() + chunk("012345")))
+    play.at(1.6).give(body(chunk("ijklmn"))).expect(Ask(2, ("9abcdefghijklmn",)), Send(chunk("6789ab")))
+    play.at(1.7).give(body(chunk("opqrst"))).expect(Send(chunk("cdefgh")))
+    play.give(body(finish(), DONE)).expect()
+    play.at(1.8).give(CheckAnswered(2)).expect(Ask(3, ("lmnopqrst",)), Send(chunk("ijklmn")))
+    play.at(1.9).give(CheckAnswered(3)).expect(Send(chunk("opqrst") + finish() + DONE), End())
+
+
+def test_a_window_in_which_no_text_comes_shows_what_is_checked():
     play = waiting(plan(stages=stages(mode="window")))
     play.at(1.0).give(body(role(), chunk("012345"))).expect()
     play.wait_until(1.25).expect(Ask(1, ("012345",)))
-    play.give(body(chunk("6789ab"))).expect()
-    play.give(body(chunk("cdef"))).expect(Head(200, ANY), Send(role() + chunk("012345")))
-    play.at(1.4).give(CheckAnswered(1)).expect(Ask(2, ("3456789abcdef",)))
-    play.at(1.5).give(CheckAnswered(2)).expect(Send(chunk("6789ab") + chunk("cdef")))
+    play.at(1.4).give(CheckAnswered(1)).expect(Head(200, ANY), Send(role() + chunk("012345")))
+    play.at(2.0).give(body(chunk("6789abcdef"))).expect(Ask(2, ("3456789abcdef",)))
+    play.at(2.1).give(CheckAnswered(2)).expect()
+    play.wait_until(2.25).expect(Send(chunk("6789abcdef")))
 
 
 def test_audit_streams_at_once_and_cuts_at_a_late_verdict_with_what_to_retract():

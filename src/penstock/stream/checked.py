@@ -115,7 +115,8 @@ class CheckedClient(StagedClient):
 
     def _pass_on(self) -> None:
         """What may be shown goes out; a frame without text only where the text before it is right, or text follows."""
-        allowed, cleared, count = self._checks.allowed, self._checks.cleared, 0
+        checks = self._checks
+        allowed, cleared, count = checks.allowed(self.now, last=self._complete), checks.cleared, 0
         for place, (mark, carries, _) in enumerate(self._queue, 1):
             if mark > allowed:
                 break

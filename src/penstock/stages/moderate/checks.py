@@ -67,7 +67,8 @@ class Checks:
         """Those that are known to be right; -1 before the prompt is."""
         self._fresh: dict[Place, list[str]] = {}
         self._fresh_size = 0
-        self._since = 0.0
+        self._since = self._came = 0.0
+        self._shown = 0
         self._before: dict[Place, str] = {}
         self._sizes: dict[Place, int] = {}
 
@@ -79,19 +80,27 @@ class Checks:
         if self.off:
             self.cleared = self.total
             return
+        self._came = now
         if not self._fresh:
             self._since = now
         self._fresh.setdefault(place, []).append(text)
         self._fresh_size += len(text)
 
-    @property
-    def allowed(self) -> int:
-        """How much of the answer may be shown."""
+    def allowed(self, now: float, *, last: bool) -> int:
+        """How much of the answer may be shown. A window moves on as text comes, not as checks are answered, or the
+        text would come in bursts; only where no text comes for a while all that is checked is shown."""
         if self._patient or self._policy.mode == "block":
             return self.cleared
-        if self._policy.mode == "audit":
+        if self._policy.mode == "audit" or self.off:
             return self.total
-        return max(self.cleared, self.total - self._policy.characters)
+        behind = self.total - self._policy.characters
+        self._shown = max(behind, self.cleared if last or now >= self._idle else behind)
+        return self._shown
+
+    @property
+    def _idle(self) -> float:
+        """When no text has come for a while."""
+        return self._came + self._policy.delay
 
     @property
     def pending(self) -> bool:
@@ -149,7 +158,10 @@ class Checks:
         """When something is due: a question, or its answer."""
         if self.off:
             return None
-        return self._due if self.asked is None else self.asked.until
+        due = self._due if self.asked is None else self.asked.until
+        if self._policy.mode == "window" and not self._patient and self.cleared > self._shown:
+            return self._idle if due is None else min(due, self._idle)
+        return due
 
     # -- answers --------------------------------------------------------------------------------------------------
 
