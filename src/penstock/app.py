@@ -58,7 +58,7 @@ class Gateway:
             keys=lambda: self.limiting.figures,
         )
         recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
-        self.ledger = _ledger(config.ledger)
+        self.ledger = None if config.ledger is None else ledger_at(config.ledger)
         self.bookkeeper = bookkeeper(config, self._book)
         prices = self.bookkeeper.prices if self.bookkeeper is not None else None
         self.limiting = Limiting(
@@ -101,9 +101,8 @@ class Gateway:
         loop.call_soon(look, time.monotonic())
 
 
-def _ledger(kept: LedgerAt | None) -> Ledger | None:
-    if kept is None:
-        return None
+def ledger_at(kept: LedgerAt) -> Ledger:
+    """The ledger of a configuration."""
     return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
 
 

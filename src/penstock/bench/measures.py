@@ -1,4 +1,4 @@
-"""The six measures: the load of each, and what a round of it tells."""
+"""The seven measures: the load of each, and what a round of it tells."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 from penstock.bench.asking import CHUNK
 from penstock.bench.children import TARGETS, Site, Target, site
 from penstock.bench.job import Job, Result
+from penstock.bench.rows import TITLE as ROWS_TITLE
+from penstock.bench.rows import rows_round
 from penstock.bench.spread import Spread, spread
 from penstock.bench.wires import TITLE, wires_job, wires_round
 
@@ -20,6 +22,8 @@ IDLE_ROUNDS = 2
 """Each has a fresh gateway, and memory hardly varies."""
 WIRES_ROUNDS = 3
 """Each loads every wire, with nginx beside it."""
+LEDGER_ROUNDS = 3
+"""Its figure hardly varies."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     most: int = 1000
     by_wire: bool = False
+    alone: bool = False
+    """It has a process of its own and puts no load on a gateway; its job has nothing but a window."""
 
     def job_for(self, quick: bool) -> Job:
         """The load, in its short or its full form."""
@@ -144,6 +150,14 @@ MEASURES = (
         most=WIRES_ROUNDS,
         by_wire=True,
     ),
+    Measure(
+        name="ledger",
+        title=ROWS_TITLE,
+        job=Job(model="", streams=1, frames=0, window=6.0),
+        quick=Job(model="", streams=1, frames=0, window=0.6),
+        most=LEDGER_ROUNDS,
+        alone=True,
+    ),
 )
 _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
 
@@ -151,7 +165,7 @@ _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)
 def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: Callable[[str], None]) -> list[Outcome]:
     """Measure. Raises BenchError."""
     outcomes: dict[str, Outcome] = {}
-    shared = [measure for measure in chosen if not measure.fresh]
+    shared = [measure for measure in chosen if not measure.fresh and not measure.alone]
     if shared:
         with _warm_site(nginx) as place:
             for measure in shared:
@@ -159,6 +173,12 @@ def run(chosen: Sequence[Measure], rounds: int, quick: bool, nginx: str, tell: C
                 seen = [_round(measure, place, number, times, quick, tell) for number in range(times)]
                 outcomes[measure.name] = _outcome(measure, seen, quick)
     for measure in chosen:
+        if measure.alone:
+            times, seen = min(rounds, measure.most), []
+            for number in range(times):
+                tell(f"{measure.name}, round {number + 1} of {times}")
+                seen.append(rows_round(measure.job_for(quick).window))
+            outcomes[measure.name] = _outcome(measure, seen, quick)
         if measure.fresh:
             seen, times = [], min(rounds, measure.most)
             for number in range(times):
@@ -192,7 +212,7 @@ def _round(
 
 def _outcome(measure: Measure, seen: list[dict[str, Figures]], quick: bool) -> Outcome:
     title = measure.title.format(streams=measure.job_for(quick).streams)
-    rows = tuple(seen[0]) if measure.by_wire else measure.targets
+    rows = measure.targets if not (measure.by_wire or measure.alone) else tuple(seen[0])
     return Outcome(measure.name, title, {row: over_rounds(row, seen) for row in rows})
 
 

@@ -130,4 +130,9 @@ into the client's. nginx passes the same provider's stream in the same round, ne
 are filled up to about {chunk} bytes where the wire has a place for that (Gemini's has none), and translated ones are
 shorter. Ollama's lines of JSON on both sides have no target. At most three rounds.
 """,
+    "ledger": """\
+In a process of its own, all its threads together: a row is opened, brought up to date once, settled from the provider's
+usage, spooled, and written to SQLite. The same loop without rows is taken off. All other measures are without a ledger.
+At most three rounds.
+""",
 }

@@ -79,6 +79,7 @@ GOALS = (
         "× nginx",
         rows=tuple(case.label for case in CASES if case.limit == TRANSLATED_LIMIT),
     ),
+    Goal("ledger", "core_percent", "10,000 ledger rows a minute, under 3 % of a core", 3.0, "%", rows=("ledger",)),
 )
 
 Column = tuple[str, str, str]
@@ -122,6 +123,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("cpu_us_per_chunk", "CPU µs/chunk", ".1f"),
         ("nginx_us_per_chunk", "nginx µs/chunk", ".1f"),
         ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
+    ),
+    "ledger": (
+        ("core_percent", "% of a core", ".2f"),
+        ("cpu_us_per_row", "CPU µs/row", ".0f"),
+        ("rows_per_s", "rows/s", ".0f"),
     ),
 }
 NAMES = {"direct": "direct", "nginx": "nginx", "gateway": "Penstock"}
