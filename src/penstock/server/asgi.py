@@ -114,6 +114,8 @@ class Application:
                 return
             if self._ledger is not None:
                 self._ledger.start()
+            if self._bookkeeper is not None:
+                self._bookkeeper.prepare(self._config.routes)
             self._preparing = asyncio.create_task(self._router.prepare())
             await send({"type": "lifespan.startup.complete"})
 

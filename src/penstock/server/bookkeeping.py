@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib import resources
@@ -68,6 +68,12 @@ class Bookkeeper:
     def start(self) -> None:
         """The loop on which rows are booked is this one."""
         self._loop = asyncio.get_running_loop()
+
+    def prepare(self, routes: Iterable[Route]) -> None:
+        """Load the vocabularies of their models: the first stream is not to wait for that."""
+        for route in routes:
+            for target in route.targets:
+                self.meter(target.model)
 
     async def close(self) -> None:
         """Settle what is left."""
