@@ -2,7 +2,9 @@
 And the services that tests start when they need them."""
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -29,8 +31,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
+def postgres() -> Iterator[PostgresServer]:
+    # Not below pytest's own folder: another run of pytest closes that to the user that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="penstock-") as folder, PostgresServer(Path(folder)) as server:
         yield server
 
 

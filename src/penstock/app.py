@@ -125,7 +125,7 @@ class Gateway:
             spooled=lambda: self.keeper.spooled() if self.keeper else 0,
         )
         recorder: Recorder = TelemetryRecorder(self.metrics, self.writer, config.telemetry.log)
-        self.ledger = _ledger(config.ledger)
+        self.ledger = None if config.ledger is None else ledger_at(config.ledger)
         self.bookkeeper = bookkeeper(config, self._book)
         prices = self.bookkeeper.prices if self.bookkeeper is not None else None
         self.limiting = Limiting(
@@ -217,9 +217,8 @@ def _store(kept: values.Journal) -> Store | None:
     return RedisJournal(kept.url, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
 
 
-def _ledger(kept: LedgerAt | None) -> Ledger | None:
-    if kept is None:
-        return None
+def ledger_at(kept: LedgerAt) -> Ledger:
+    """The ledger of a configuration."""
     return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
 
 

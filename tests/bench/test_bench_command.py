@@ -131,3 +131,14 @@ def test_a_process_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -
     with pytest.raises(BenchError, match="the thing ended with exit code 1: no such thing"):
         child.wait_ready()
     child.stop()
+
+
+def test_a_quick_run_of_the_ledger(tmp_path: Path) -> None:
+    numbers = tmp_path / "bench.json"
+    command = [*ARGV, "--quick", "--only", "ledger", "--json", str(numbers)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "ledger, round 1 of 1\n"
+    own = json.loads(numbers.read_text())["outcomes"][0]["figures"]["ledger"]
+    assert own["cpu_us_per_row"]["median"] > 0
+    assert "% of a core" in done.stdout

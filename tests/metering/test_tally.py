@@ -183,3 +183,18 @@ def test_what_compares():
     assert comparable(Tokens(output=0), Tokens(output=30)) is None
     assert Drift().ratio == 0.0
     assert round(Drift(110, 100).ratio, 6) == 0.1
+
+
+def test_what_comes_too_fast_is_estimated_and_not_kept(monkeypatch):
+    monkeypatch.setattr("penstock.metering.tally.KEPT", 10_000)
+    tally = Tally(BYTE_METER)
+    for _ in range(100):
+        tally.heard.extend(Text("word " * 100) for _ in range(64))
+        tally.fold()
+        assert tally._kept <= 10_000
+    tally.mark()
+    tally.finish()
+    assert not tally.exact
+    made = tally.tokens().output
+    assert 100 * 64 * 500 / 4 < made < 100 * 64 * 500
+    assert tally.delivered == tally.tokens()

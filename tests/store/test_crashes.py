@@ -25,6 +25,7 @@ def rows_after_a_start(url: str, folder: Path) -> dict[str, Row]:
     ledger.start()
     try:
         # Taking over what is left is done in the first turn.
+        assert ledger.writer.flush(30)
         found = [row for _, row in ledger.page(Query(limit=1000)).rows]
     finally:
         ledger.close()

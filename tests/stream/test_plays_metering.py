@@ -11,7 +11,8 @@ from penstock.metering.prices import Price, PriceList, Rates
 from penstock.metering.prompt import Counted
 from penstock.metering.row import Row, Tokens, fields, opened
 from penstock.metering.tally import Meter
-from penstock.stream.settlement import Settled, Terms, settle
+from penstock.stream.settlement import Settled, Terms, settle, so_far, unsettled
+from penstock.stream.used import row_used, used
 from penstock.testing.playbook import (
     BYTE_METER,
     DONE,
@@ -246,3 +247,72 @@ def test_the_row_as_json():
     assert shown["cost_usd"] == 91e-9
     assert shown["outcome"] == "completed"
     assert shown["counted"] == {"input": None, "output": 5, "reasoning": 0, "cache_read": None, "cache_write": None}
+
+
+def test_a_stream_that_goes_on_is_charged_for_what_came():
+    play = streaming(metered(), "Hello")
+    row = so_far(play.account, OPENED, 101.0, terms())
+    assert (row.outcome, row.ended_at, row.duration_ms) == (None, 101.0, 1000.0)
+    assert (row.counted, row.delivered) == (Tokens(input=100, output=5, reasoning=0), Tokens(output=5, reasoning=0))
+    assert (row.charged, row.cost) == ("counted", 150)
+
+
+def test_what_is_reported_on_the_way_is_not_the_whole_answer():
+    play = streaming(metered(), "Hello")
+    play.give(UpstreamBytes(0, usage(11, 1))).passing_over()
+    row = so_far(play.account, OPENED, 101.0, terms())
+    assert (row.reported.input, row.reported.output) == (11, 1)
+    assert (row.charged, row.cost) == ("counted", 11 + 50)
+
+
+def test_a_folded_client_has_nothing_yet():
+    row = so_far(streaming(metered(stream=False), "Hello").account, OPENED, 101.0, terms())
+    assert (row.counted.output, row.delivered) == (5, Tokens())
+
+
+def test_looking_at_a_stream_changes_nothing():
+    looked, left = streaming(metered(), "Hel"), streaming(metered(), "Hel")
+    so_far(looked.account, OPENED, 100.5, terms())
+    for play in (looked, left):
+        play.give(UpstreamBytes(0, chunk("lo") + chunk(" you"))).passing_over()
+        so_far(looked.account, OPENED, 100.6, terms())
+        complete(play, finish(), DONE)
+    assert row_of(looked) == row_of(left)
+
+
+def test_a_row_that_could_not_be_settled_says_its_end():
+    play = complete(streaming(metered(), "Hello"), finish(), DONE)
+    row = unsettled(play.account, OPENED, 102.0)
+    assert (row.outcome, row.ended_at, row.cost, row.basis) == (Outcome.COMPLETED, 102.0, None, "estimated")
+
+
+RATES = {"p0/m": PRICE.rates, "p1/m": PRICE.rates}
+
+
+def test_what_a_stream_has_used_is_known_at_every_chunk():
+    play = streaming(metered(), "Hello")
+    assert used(play.account, 100, RATES) == (105, 150)
+    play.give(UpstreamBytes(0, chunk(" you"))).passing_over()
+    assert used(play.account, 100, RATES) == (109, 190)
+    complete(play, finish(), DONE)
+    assert used(play.account, 100, RATES) == row_used(row_of(play)) == (109, 190)
+
+
+def test_what_was_reported_is_what_was_used():
+    play = complete(streaming(metered(), "Hello"), finish(), usage(11, 8), DONE)
+    assert used(play.account, 100, RATES) == row_used(row_of(play)) == (19, 91)
+
+
+def test_who_failed_for_nothing_has_used_nothing_and_who_was_too_slow_its_prompt():
+    play = Play(metered()).start().passing_over()
+    play.give(UpstreamFailed(0, "refused", stale=False)).passing_over()
+    assert used(play.account, 100, RATES) == (100, 100), "the second attempt has been asked"
+    race = waiting(metered(hedge_after=0.8)).wait_until(0.8).passing_over()
+    race.give(UpstreamOpened(1), UpstreamHead(1, 200, SSE), UpstreamBytes(1, chunk("Hi"))).passing_over()
+    assert used(race.account, 100, RATES) == (202, 220)
+
+
+def test_without_a_vocabulary_a_token_is_a_chunk():
+    late = Meter("m", lambda: None)
+    play = streaming(plan(meter=late), "Hello")
+    assert used(play.account, 100, RATES) == (101, 110)

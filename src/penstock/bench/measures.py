@@ -13,6 +13,8 @@ from penstock.bench.failover import FAILOVER_TITLE, failover_job, failover_round
 from penstock.bench.figures import Figures, figures_of
 from penstock.bench.hang import HANG_TITLE, hang_job, hang_round
 from penstock.bench.job import Job
+from penstock.bench.rows import TITLE as ROWS_TITLE
+from penstock.bench.rows import rows_round
 from penstock.bench.spread import Spread, spread
 from penstock.bench.wires import TITLE, wires_job, wires_round
 
@@ -22,6 +24,8 @@ WIRES_ROUNDS = 3
 """Each loads every wire, with nginx beside it."""
 FAILOVER_ROUNDS = HANG_ROUNDS = 2
 """Each goes through every way of failing, or waits for a provider that was ejected."""
+LEDGER_ROUNDS = 3
+"""Its figure hardly varies."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +167,14 @@ MEASURES = (
         quick=hang_job(64, ramp=0.3, window=0.6),
         most=HANG_ROUNDS,
         alone=hang_round,
+    ),
+    Measure(
+        name="ledger",
+        title=ROWS_TITLE,
+        job=Job(model="", streams=1, frames=0, window=6.0),
+        quick=Job(model="", streams=1, frames=0, window=0.6),
+        most=LEDGER_ROUNDS,
+        alone=lambda job: rows_round(job.window),
     ),
 )
 _WARM_UP = _fast(47, 8, settle=0.2, window=0.1)

@@ -70,6 +70,7 @@ GOALS = (
         rows=tuple(case.label for case in CASES if case.limit == TRANSLATED_LIMIT),
     ),
     *OF_FAILURES,
+    Goal("ledger", "core_percent", "10,000 ledger rows a minute, under 3 % of a core", 3.0, "%", rows=("ledger",)),
 )
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -113,6 +114,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
     ),
     **COLUMNS_OF_FAILURES,
+    "ledger": (
+        ("core_percent", "% of a core", ".2f"),
+        ("cpu_us_per_row", "CPU µs/row", ".0f"),
+        ("rows_per_s", "rows/s", ".0f"),
+    ),
 }
 NAMES = {"direct": "direct", "nginx": "nginx", "gateway": "Penstock"}
 BUSY = 0.9

@@ -31,6 +31,9 @@ class Counter(Protocol):
     def add(self, text: str) -> None:
         """The text goes on."""
 
+    def guess(self, text: str) -> None:
+        """It goes on, and is taken by its length."""
+
     def tokens(self) -> int:
         """Tokens of the text if it ended here."""
         ...
@@ -119,6 +122,11 @@ class PieceCounter:
         self._size = len(rest)
         self._look = self._size * 5 // 4 if self._size > _OFTEN else 0
 
+    def guess(self, text: str) -> None:
+        """It goes on, and is taken by its length."""
+        self.exact = False
+        self._closed += guessed(text)
+
     def tokens(self) -> int:
         """Tokens of the text if it ended here."""
         return self._closed + self._vocabulary.count(self._vocabulary.split("".join(self._parts)))
@@ -149,6 +157,13 @@ class ByteCounter:
         """The text goes on."""
         self._bytes += len(text.encode("utf-8", "replace"))
 
+    guess = add
+
     def tokens(self) -> int:
         """Tokens of the text if it ended here."""
         return -(-self._bytes // 4)
+
+
+def guessed(text: str) -> int:
+    """Tokens of a text by its length."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)

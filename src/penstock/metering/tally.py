@@ -21,6 +21,8 @@ BATCH = 64
 """Events that are counted together."""
 SLICE = 4096
 """Characters that are counted at a time: half a millisecond."""
+KEPT = 2 * 1024 * 1024
+"""Characters that may wait to be counted. What comes so much faster is estimated by its length."""
 
 _Channel = tuple[str, int, int]
 _Entry = tuple[_Channel, str] | None
@@ -38,13 +40,15 @@ class Meter(msgspec.Struct, frozen=True):
 class Tally:
     """Counts one attempt. ``heard`` takes its token events."""
 
-    __slots__ = ("_channels", "_todo", "delivered", "heard", "media", "meter", "tools")
+    __slots__ = ("_channels", "_kept", "_todo", "delivered", "heard", "media", "meter", "tools")
 
     def __init__(self, meter: Meter):
         self.meter = meter
         self.heard: list[Event] = []
         self._todo: deque[_Entry] = deque()
         """Texts to count, in order; None is the mark."""
+        self._kept = 0
+        """Characters in them."""
         self._channels: dict[_Channel, Counter] = {}
         self.delivered: Tokens | None = None
         """What had been generated at the mark."""
@@ -66,7 +70,7 @@ class Tally:
             return False
         left = SLICE
         todo = self._todo
-        while todo and left > 0:
+        while todo and (left > 0 or self._kept > KEPT):
             entry = todo.popleft()
             if entry is None:
                 self.delivered = self.tokens()
@@ -75,7 +79,12 @@ class Tally:
             counter = self._channels.get(channel)
             if counter is None:
                 counter = self._channels[channel] = vocabulary.counter()
+            if left <= 0:
+                counter.guess(text)
+                self._kept -= len(text)
+                continue
             counter.add(text[:left])
+            self._kept -= min(left, len(text))
             if len(text) > left:
                 todo.appendleft((channel, text[left:]))
             left -= len(text)
@@ -113,11 +122,16 @@ class Tally:
                 texts.append(text)
                 continue
             if before is not None:
-                self._todo.append((before, "".join(texts)))
+                self._keep(before, texts)
             before, texts = channel, [text]
         if before is not None:
-            self._todo.append((before, "".join(texts)))
+            self._keep(before, texts)
         heard.clear()
+
+    def _keep(self, channel: _Channel, texts: list[str]) -> None:
+        text = "".join(texts)
+        self._kept += len(text)
+        self._todo.append((channel, text))
 
     def _read(self, event: Any) -> tuple[_Channel, str]:
         kind = type(event)

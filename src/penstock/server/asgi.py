@@ -158,6 +158,8 @@ class Application:
             self._start_store()
             if self._ledger is not None:
                 self._ledger.start()
+            if self._bookkeeper is not None:
+                self._bookkeeper.prepare(self._config.routes)
             self._fetch_credentials()
             await send({"type": "lifespan.startup.complete"})
 

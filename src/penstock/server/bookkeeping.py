@@ -1,11 +1,12 @@
-"""Settles streams: counts what is left to count in a thread of its own, and hands on the row."""
+"""Settles streams, and hands on their rows: at once where next to nothing is left to count, else in a thread."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib import resources
@@ -35,8 +36,11 @@ BREATH = 0.0002
 """Seconds that the thread leaves to the event loop between two slices."""
 MODELS = 10_000
 """Models of which a factor is remembered."""
-SHORT = 256 * 1024
-"""Bytes of the longest prompt that is estimated while its stream goes on."""
+SHORT = 32 * 1024
+"""Bytes of a prompt that is taken by its length, for a crash alone. A longer one is read first, in the thread: it may
+hold images."""
+BYTES_A_TOKEN = 4
+Prompting = Callable[[Meter], prompts.Counted | None]
 
 
 class Bookkeeper:
@@ -64,6 +68,12 @@ class Bookkeeper:
     def start(self) -> None:
         """The loop on which rows are booked is this one."""
         self._loop = asyncio.get_running_loop()
+
+    def prepare(self, routes: Iterable[Route]) -> None:
+        """Load the vocabularies of their models: the first stream is not to wait for that."""
+        for route in routes:
+            for target in route.targets:
+                self.meter(target.model)
 
     async def close(self) -> None:
         """Settle what is left."""
@@ -112,9 +122,7 @@ class Bookkeeper:
         billing = key.billing if key is not None and key.billing is not None else route.billing
         return Account(self, recorder, row, billing, wire, request)
 
-    def terms(
-        self, billing: Billing, request: StreamRequest, prompt: Callable[[Meter], prompts.Counted | None]
-    ) -> Terms:
+    def terms(self, billing: Billing, request: StreamRequest, prompt: Prompting) -> Terms:
         """What a stream is settled by."""
         drift = self._settings.drift if self._settings is not None else Metering().drift
         return Terms(prices=self.prices, billing=billing, prompt=prompt, tier=tier_of(request), drift=drift)
@@ -124,9 +132,22 @@ class Bookkeeper:
         self._thread.submit(work)
 
     def settle(self, account: Account, summary: Summary) -> None:
-        """Settle a stream that is over, in the thread."""
+        """Settle a stream that is over."""
+        settled = None
+        if self._short(summary):
+            # What fails here fails in the thread too, and is told of there.
+            with contextlib.suppress(Exception):
+                settled = settle(summary, account.row, round(self._wall(), 3), account.terms(_not_here))
+        if settled is not None:
+            self._take(settled)
+            return
         work = self._thread.submit(self._settled, account, summary, round(self._wall(), 3))
         work.add_done_callback(self._done)
+
+    def _short(self, summary: Summary) -> bool:
+        """Nothing is left to count, after a slice of it."""
+        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        return all(tally.meter.vocabulary() is not None and not tally.fold() for tally in tallies)
 
     def _settled(self, account: Account, summary: Summary, ended_at: float) -> Settled:
         try:
@@ -134,7 +155,7 @@ class Bookkeeper:
                 if attempt.tally is not None:
                     while attempt.tally.fold():
                         _breathe()
-            return settle(summary, account.row, ended_at, account.terms())
+            return settle(summary, account.row, ended_at, account.terms(account.prompt()))
         except Exception:
             logger.exception("stream %s was settled without numbers", summary.stream)
             return Settled(unsettled(summary, account.row, ended_at))
@@ -184,7 +205,10 @@ class Account:
         """Its row as it stands; False: more will be known of it soon."""
         if self._sketch is None:
             self._sketch = self._keeper.terms(self._billing, self._request, lambda meter: self._guess)
-            if sum(len(bytes(value)) for value in self._request.body.values()) <= SHORT:
+            size = sum(len(bytes(value)) for value in self._request.body.values())
+            if size <= SHORT:
+                self._guess = prompts.Counted(size // BYTES_A_TOKEN, exact=False)
+            else:
                 self._keeper.later(self._estimate)
                 return so_far(summary, self.row, at, self._sketch), False
         tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
@@ -192,12 +216,15 @@ class Account:
         return so_far(summary, self.row, at, self._sketch), countable
 
     def _estimate(self) -> None:
-        # For nothing but a crash: the prompt is counted at the end, where the provider has not reported it.
         meter = Meter("", Estimate)
         self._guess = prompts.count(prompt_of(self._wire, self._request), meter)
 
-    def terms(self) -> Terms:
+    def terms(self, prompt: Prompting) -> Terms:
         """What it is settled by at its end."""
+        return self._keeper.terms(self._billing, self._request, prompt)
+
+    def prompt(self) -> Prompting:
+        """Counts its prompt, once for each model."""
         known: dict[str, prompts.Counted | None] = {}
 
         def prompt(meter: Meter) -> prompts.Counted | None:
@@ -205,7 +232,15 @@ class Account:
                 known[meter.model] = prompts.count(prompt_of(self._wire, self._request), meter, _breathe)
             return known[meter.model]
 
-        return self._keeper.terms(self._billing, self._request, prompt)
+        return prompt
+
+
+class _Later(Exception):
+    """It takes time: not on the event loop."""
+
+
+def _not_here(meter: Meter) -> prompts.Counted | None:
+    raise _Later
 
 
 def _nothing() -> None:

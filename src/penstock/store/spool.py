@@ -57,7 +57,10 @@ class Spool:
             self._lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise PenstockError(f"the ledger's spool {self.folder} cannot be used: {error.strerror}") from None
+            advice = "set ledger.spool, or ledger: null"
+            raise PenstockError(
+                f"the ledger's spool {self.folder} cannot be used: {error.strerror}; {advice}"
+            ) from None
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ that tiktoken pins before it is used.
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import logging
@@ -42,8 +43,10 @@ class Vocabularies:
             return self._loaded[name]
 
 
+@functools.cache
 def read(encoding: Encoding) -> Vocabulary:
-    """A vocabulary from the package's files. Raises OSError, and ValueError for a file that is not as published."""
+    """A vocabulary from the package's files, once for the process. Raises OSError, and ValueError for a file that is
+    not as published."""
     packed = resources.files(__package__).joinpath(f"{encoding.name}.tiktoken.gz").read_bytes()
     data = gzip.decompress(packed)
     digest = hashlib.sha256(data).hexdigest()
