@@ -54,7 +54,8 @@ class Path:
             if len(passed) == _MOST:
                 self.count(fold=True)
             return data
-        self.leave()
+        if alike.attempt >= 0:
+            self.leave()
         upstream, client = self._upstream, self._client
         client.now = now
         attempt = upstream.attempt

@@ -91,7 +91,11 @@ class UpstreamSide(Attempts):
         and to pass on what is returned, and ``alike`` learns from it; else None, and all is done."""
         account = self._account
         account.bytes_in += len(data)
-        frames = self._framed(attempt, data, now)
+        try:
+            frames = attempt.framer.feed(data)
+        except (FrameTooLarge, CorruptFrame) as error:
+            self._broken(attempt, error, now)
+            return None
         if len(frames) != 1:
             if frames:
                 self._frames(attempt, frames, now)
@@ -99,7 +103,8 @@ class UpstreamSide(Attempts):
         frame, decoder = frames[0], attempt.decoder
         account.frames_in += 1
         handed_on, events = decoder.decode(frame)
-        if handed_on is None or not self._one_delta(attempt, events):
+        one = len(events) == 1 and events[0].token
+        if handed_on is None or not (one or self._one_delta(attempt, events)):
             self._frame(attempt, handed_on, events, now)
             self._course.flush(now)
             return None
@@ -116,13 +121,17 @@ class UpstreamSide(Attempts):
         try:
             return attempt.receive(data)
         except (FrameTooLarge, CorruptFrame) as error:
-            self._frames(attempt, error.frames, now)
-            if self._course.settling:
-                self._course.settled(now, reuse=False)
-            elif attempt.state is not Upstream.CLOSED:
-                hint = " (delivery.max_frame)" if isinstance(error, FrameTooLarge) else ""
-                self._course.failed(attempt, faults.upstream_error(f"{error}{hint}"), now)
+            self._broken(attempt, error, now)
             return []
+
+    def _broken(self, attempt: Attempt, error: FrameTooLarge | CorruptFrame, now: float) -> None:
+        """The frames before it still count."""
+        self._frames(attempt, error.frames, now)
+        if self._course.settling:
+            self._course.settled(now, reuse=False)
+        elif attempt.state is not Upstream.CLOSED:
+            hint = " (delivery.max_frame)" if isinstance(error, FrameTooLarge) else ""
+            self._course.failed(attempt, faults.upstream_error(f"{error}{hint}"), now)
 
     def on_ended(self, happened: inputs.UpstreamEnded, now: float) -> None:
         """The body is over."""
