@@ -280,8 +280,10 @@ async def test_what_the_gateway_does_not_keep_is_not_found(client: openai.AsyncO
         client.responses.retrieve("resp_1"),
         client.responses.retrieve("resp_1", stream=True, starting_after=3),
         client.responses.cancel("resp_1"),
-        client.responses.delete("resp_1"),
     ):
         with pytest.raises(openai.NotFoundError) as caught:
             await ask
         assert caught.value.code == "not_found"
+    with pytest.raises(openai.APIStatusError) as refused:
+        await client.responses.delete("resp_1")
+    assert refused.value.code == "method_not_allowed"

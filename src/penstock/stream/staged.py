@@ -206,7 +206,7 @@ class StagedClient(ClientSide):
         if not self._through:
             self._commit()
         super().put(finish)
-        self.end(now)
+        super().end(now)
 
     def _rest(self) -> bytes:
         """What is held of an answer that fails."""
