@@ -17,7 +17,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.tested check
 	tools/install-test-services
 	tools/install-test-clients
-	$(BIN)/python -m pytest --reruns 1
+	$(BIN)/python -m pytest --reruns 1 --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
