@@ -144,6 +144,18 @@ def test_what_is_only_flagged_passes_and_is_counted():
     play.expect_account(redactions={"hate": 1}, checks={"flagged": 1}, outcome=Outcome.COMPLETED)
 
 
+@pytest.mark.parametrize("answer", [CheckAnswered(2, ("x",)), None], ids=["found", "unanswered"])
+def test_a_verdict_on_what_an_answer_ends_with_is_told_and_ends_the_body(answer):
+    play = waiting(plan(stages=stages()))
+    play.at(1.0).give(body(role(), chunk("Hello"))).expect()
+    play.wait_until(1.25).expect(Ask(1, ("Hello",)))
+    play.at(1.3).give(CheckAnswered(1)).expect(Head(200, ANY), Send(role() + chunk("Hello")))
+    play.at(1.4).give(body(chunk(" wor"), finish(), DONE)).expect(Ask(2, ("llo wor",)))
+    play.at(1.5).give(UpstreamEnded(0, True)).expect(Close(0, True))
+    play = play.at(1.8).give(answer) if answer is not None else play.wait_until(3.4)
+    play.expect(Send(containing(b'"content_filter"')), End(), *ended(Outcome.BLOCKED))
+
+
 # -- window and audit -------------------------------------------------------------------------------------------------
 
 

@@ -93,6 +93,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ms: float | None = None
     duration_ms: float | None = None
     redactions: int = 0
+    """What stages found in the answer, all kinds together."""
     warnings: tuple[str, ...] = ()
     tags: dict[str, str] = {}
 

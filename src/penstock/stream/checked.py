@@ -195,6 +195,11 @@ class CheckedClient(StagedClient):
 
     # -- endings --------------------------------------------------------------------------------------------------
 
+    def fail(self, failure: faults.Failure, now: float) -> None:
+        """See `ClientSide`. No check is waited for any more."""
+        self._awaiting = False
+        super().fail(failure, now)
+
     def _rest(self) -> bytes:
         """Of what is held, only text that would have been shown unchecked too may follow what was."""
         return super()._rest() if self._streams_on and self._checks.cleared >= 0 else b""

@@ -73,6 +73,7 @@ def unsettled(summary: Summary, opened: Row, ended_at: float) -> Row:
         outcome=summary.outcome,
         committed=summary.committed,
         basis="estimated",
+        redactions=sum(summary.redactions.values()),
         warnings=("not settled: see the gateway's log",),
     )
 
@@ -132,6 +133,7 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
         cost=total,
         ttft_ms=_ms(summary.first_token),
         duration_ms=_ms(summary.duration),
+        redactions=sum(summary.redactions.values()),
         warnings=tuple(dict.fromkeys(warnings)),
     )
     return Settled(row, served.label if served is not None else "", pair, raw, meter)

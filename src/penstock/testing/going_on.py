@@ -11,8 +11,9 @@ from penstock.wire.continued import Prefix
 
 
 def law_4_an_answer_goes_on_from_what_the_client_has(transcript: Transcript) -> None:
-    """An attempt that goes on is given the text that was said, no more and no less; there is one such, unless it had no
-    chance to speak; the account names it. Nobody is asked anew after it."""
+    """An attempt that goes on is given the text that was said, no more and no less (stages hold some of it back, and
+    change it); there is one such, unless it had no chance to speak; the account names it. Nobody is asked anew after
+    it."""
     given: Prefix | None = None
     said = ""
     streamed, read = transcript.plan.request.stream, readings(transcript)
@@ -28,7 +29,8 @@ def law_4_an_answer_goes_on_from_what_the_client_has(transcript: Transcript) -> 
             assert transcript.plan.ways[command.target].continues, f"target {command.target} cannot go on"
             earlier = [one for one in read[: command.attempt] if one.behind is not None]
             assert not any(one.tokens for one in earlier), "it goes on twice"
-            assert not streamed or command.behind.text == said.rstrip(), f"{said!r} was said, not {command.behind}"
+            plain = streamed and transcript.plan.stages is None
+            assert not plain or command.behind.text == said.rstrip(), f"{said!r} was said, not {command.behind}"
             given = command.behind
     named = [number for number, attempt in enumerate(transcript.account.attempts) if attempt.continues]
     assert named == [one.number for one in read if one.behind is not None], "the account is silent of it"

@@ -166,7 +166,7 @@ def law_10_output_bytes_are_input_bytes(transcript: Transcript) -> None:
         return  # With lines of their own; law 3 holds the frames against the journal.
     if not transcript.plan.request.stream or transcript.head is None or transcript.head.status != 200:
         return
-    if transcript.plan.stages is not None:
+    if transcript.plan.stages is not None or transcript.plan.metadata is not None:
         return
     read = readings(transcript)
     served = serving(transcript, read)
@@ -212,7 +212,7 @@ def law_13_success_is_said_only_by_the_provider(transcript: Transcript) -> None:
         # Behind a heartbeat the status says nothing.
         assert complete or was_stopped(transcript) or b'"choices"' not in transcript.body, "an answer nobody gave"
         end = next((command for command in transcript.commands if isinstance(command, End)), None)
-        whole = outcome in (Outcome.COMPLETED, Outcome.STOPPED)
+        whole = outcome in FINISHED
         assert end is None or whole or end.cut or end.abort, f"{outcome} looks like a whole answer"
         return
     if not transcript.plan.request.stream:
