@@ -284,3 +284,32 @@ async def test_M9_the_owner_is_killed(rig: Rig, redis: RedisServer, tmp_path: Pa
         assert told[:-1] == SSEFramer().feed(client.body)[5:]
         assert b'"code":"crashed"' in told[-1]
         assert SSEFramer().feed(await events(other, stream, 20))[-1] == told[-1]
+
+
+@pytest.mark.parametrize("trouble", ["none", "frozen", "killed", "frozen at the end"])
+async def test_M6_no_store_holds_a_gateway_that_stops(
+    rig: Rig, redis: RedisServer, tmp_path: Path, trouble: str
+) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(20), until_closed()])
+    document = {**settings(upstream.base_url, redis), "server": {"drain": "100ms"}}
+    async with ServeProcess(document, tmp_path) as process:
+        client = await ask(process)
+        await client.events(21)
+        await stored(process, client.headers["x-penstock-stream"])
+        if trouble == "killed":
+            await redis.kill()
+        elif trouble == "frozen":
+            redis.freeze()
+        follower = asyncio.create_task(process.get("/v1/streams/st_of_another_gateway/events"))
+        await asyncio.sleep(0.1)
+        process.terminate()
+        if trouble == "frozen at the end":
+            redis.freeze()
+        # Its drain, and what is left to the store, to copies and to the ledger.
+        assert await process.exit_code(within=10.0) == 0
+        assert (await client.answer()).error is not None
+        follower.cancel()
+        await asyncio.wait([follower])
+        assert not any("Traceback" in line for line in process.lines)
+        if "frozen" in trouble:
+            redis.thaw()
