@@ -1,7 +1,6 @@
 """K. Pressure: what a slow client and many streams cost, and what passing a stream through does not."""
 
 import asyncio
-import contextlib
 import gc
 import random
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warmth import warm
 
 from penstock.config import demo_config
 from penstock.drive import driver
@@ -27,20 +27,6 @@ FRAME = frames.chunk("x" * 60_000)
 FAST = [hdr(), role(), *[raw(FRAME)] * (200 * MIB // len(FRAME)), fin(), done()]
 IN_FLIGHT = 16 * MIB
 """What the kernel's buffers on the way may hold at most, on any usual setting, and far under the 200 MB sent."""
-
-
-async def warm(process: ServeProcess) -> None:
-    """The first requests allocate what stays."""
-    for _ in range(20):
-        client = await process.open()
-        await client.answer()
-        client.close()
-    # It is answered when the vocabulary is there, and all rows are settled.
-    async with asyncio.timeout(60):
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await process.get("/v1/usage")
-                break
 
 
 # -- K1 -----------------------------------------------------------------------------------------------------------

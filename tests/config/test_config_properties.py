@@ -38,6 +38,7 @@ VOCABULARY = st.sampled_from(
             "workers",
             "drain",
             "max_body",
+            "max_buffered",
             "buffer",
             "timeout",
             "seconds",
@@ -247,6 +248,7 @@ def configs(draw: st.DrawFn) -> Config:
         port=st.integers(0, 65535),
         drain=durations,
         max_body=sizes,
+        max_buffered=sizes,
     )
     return Config(
         server=draw(server),

@@ -12,6 +12,7 @@ import pytest
 
 from penstock.config.values import Key, Route, Target
 from penstock.server.asgi_sink import AsgiSink
+from penstock.server.buffers import Buffers
 from penstock.sim import Sim
 from penstock.testing.client import Answer
 from penstock.testing.rig import LiveGateway, Rig, config
@@ -104,7 +105,7 @@ async def test_a_cut_comes_behind_what_was_written(blocked: bool) -> None:
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    sink = AsgiSink(send, 10 if blocked else 1000)
+    sink = AsgiSink(send, 10 if blocked else 1000, Buffers(1 << 20))
     sink.head(200, ())
     sink.write(b"an error frame")
     sink.end(abort=False, cut=True)

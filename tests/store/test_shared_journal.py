@@ -177,6 +177,22 @@ async def test_M6_the_store_has_lost_its_data(rig: Rig, redis: RedisServer) -> N
     assert await events(one, stream) == answer.body
 
 
+async def test_M6_what_is_written_after_a_loss_expires_too(rig: Rig, redis: RedisServer) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(100, gap=0.01), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.events(4)
+    stream = client.headers["x-penstock-stream"]
+    await stored(other, stream)
+    await redis.say("FLUSHALL")
+    # Its next batch, while it is live: -2 is a key that is not there, and -1 one that stays for ever.
+    key = f"penstock:{stream}:frames"
+    while (left := int((await redis.say(f"PTTL {key}"))[1:])) == -2:
+        assert client.ended is None
+        await client.read()
+    assert 0 < left <= 60_000
+    await client.answer()
+
+
 async def test_M9_the_streams_of_all_gateways_are_listed(rig: Rig, redis: RedisServer) -> None:
     one, other = await pair(rig, redis, *[[hdr(), role(), tok(3), fin(), done()]] * 2)
     first = (await one.ask(headers=ON)).headers["x-penstock-stream"]
@@ -268,3 +284,32 @@ async def test_M9_the_owner_is_killed(rig: Rig, redis: RedisServer, tmp_path: Pa
         assert told[:-1] == SSEFramer().feed(client.body)[5:]
         assert b'"code":"crashed"' in told[-1]
         assert SSEFramer().feed(await events(other, stream, 20))[-1] == told[-1]
+
+
+@pytest.mark.parametrize("trouble", ["none", "frozen", "killed", "frozen at the end"])
+async def test_M6_no_store_holds_a_gateway_that_stops(
+    rig: Rig, redis: RedisServer, tmp_path: Path, trouble: str
+) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(20), until_closed()])
+    document = {**settings(upstream.base_url, redis), "server": {"drain": "100ms"}}
+    async with ServeProcess(document, tmp_path) as process:
+        client = await ask(process)
+        await client.events(21)
+        await stored(process, client.headers["x-penstock-stream"])
+        if trouble == "killed":
+            await redis.kill()
+        elif trouble == "frozen":
+            redis.freeze()
+        follower = asyncio.create_task(process.get("/v1/streams/st_of_another_gateway/events"))
+        await asyncio.sleep(0.1)
+        process.terminate()
+        if trouble == "frozen at the end":
+            redis.freeze()
+        # Its drain, and what is left to the store, to copies and to the ledger.
+        assert await process.exit_code(within=10.0) == 0
+        assert (await client.answer()).error is not None
+        follower.cancel()
+        await asyncio.wait([follower])
+        assert not any("Traceback" in line for line in process.lines)
+        if "frozen" in trouble:
+            redis.thaw()

@@ -37,7 +37,7 @@ TOP = (
     "journal",
     "capture",
 )
-SERVER = ("host", "port", "workers", "reuse_port", "drain", "max_body")
+SERVER = ("host", "port", "workers", "reuse_port", "drain", "max_body", "max_buffered")
 MINIMAL = (
     "{providers: {openai: {wire: openai-chat, base_url: https://api.openai.com/v1, api_key: ${OPENAI_API_KEY}}}, "
     'routes: {"*": {targets: ["openai/*"]}}}'
@@ -152,6 +152,7 @@ def _server(top: Section) -> Server:
         reuse_port=section.flag("reuse_port", base.reuse_port),
         drain=section.duration("drain", base.drain, least=0.0),
         max_body=section.size("max_body", base.max_body),
+        max_buffered=section.size("max_buffered", base.max_buffered),
     )
 
 

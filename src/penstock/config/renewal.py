@@ -10,7 +10,8 @@ from penstock.config.values import Config
 def renewed(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
     """The configuration that is to serve from now on, and the keys whose change waits for a restart: it has the old
     values of those."""
-    server = msgspec.structs.replace(old.server, drain=new.server.drain, max_body=new.server.max_body)
+    at_once = {name: getattr(new.server, name) for name in ("drain", "max_body", "max_buffered")}
+    server = msgspec.structs.replace(old.server, **at_once)
     telemetry = msgspec.structs.replace(old.telemetry, prometheus=new.telemetry.prometheus)
     waiting = [
         f"{section}.{name}"

@@ -33,6 +33,7 @@ def show(config: Config) -> str:
             "reuse_port": server.reuse_port,
             "drain": format_duration(server.drain),
             "max_body": format_size(server.max_body),
+            "max_buffered": format_size(server.max_buffered),
         },
         "providers": {provider.name: _provider(provider) for provider in config.providers},
         "routes": {route.name: _route(route) for route in config.routes},

@@ -34,6 +34,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Another gateway may listen on the same port: the next one, while this one drains."""
     drain: float = 30.0
     max_body: int = 32 * 1024 * 1024
+    max_buffered: int = 256 * 1024 * 1024
+    """Bytes that may wait for all clients of a process together."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,10 +27,12 @@ from penstock.server import websocket
 from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.body import ClientGone, read_body
 from penstock.server.bookkeeping import Account, Bookkeeper
+from penstock.server.buffers import Buffers
 from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
-from penstock.server.lane import lane_of
+from penstock.server.lane import Lane, lane_of
 from penstock.server.limiting import Limiting
 from penstock.server.listening import Silences
 from penstock.server.resume import Resuming, Taken
@@ -56,10 +58,6 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 logger = logging.getLogger("penstock.server")
 READER_BUFFER = 256 * 1024
 """Bytes that may wait for one who takes a stream up again."""
-
-
-class ClientGone(Exception):
-    """The client left before its request was whole."""
 
 
 class Application:
@@ -105,6 +103,8 @@ class Application:
         self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hedging = Hedging((), recorder, clock)
+        self.buffers = Buffers(config.server.max_buffered)
+        """What waits for clients."""
         self._set_up(config, self._routed(config))
 
     def _routed(self, config: Config) -> Router:
@@ -113,6 +113,7 @@ class Application:
     def _set_up(self, config: Config, router: Router) -> None:
         self._config = config
         self._router = router
+        self.buffers.resize(config.server.max_buffered)
         self._keyring = Keyring(config.keys)
         self._api = StreamsApi(self._resuming, self._keyring, self._read)
         self._hedging = Hedging(config.routes, self._recorder, self._clock, self._hedging)
@@ -222,7 +223,11 @@ class Application:
         key = self._keyring.who(scope["headers"], scope["query_string"])
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
-        path, headers, body = scope["penstock.path"], tuple(scope["headers"]), await self._body(scope, receive)
+        path, headers, body = (
+            scope["penstock.path"],
+            tuple(scope["headers"]),
+            await read_body(scope, receive, self._config.server.max_body),
+        )
         taken = await self._resuming.taken_up(wire, headers, key)
         if taken is not None:
             await self._read(taken, scope, receive, send)
@@ -262,9 +267,7 @@ class Application:
             lambda original: request if original else self._router.redacted(route, request),
         )
         checker = self._router.checker(route, self._running_pool())
-        buffer = route.delivery.slow_client.buffer
-        open_lane = lane_of(scope, send)
-        sink = open_lane(buffer) if open_lane else AsgiSink(send, buffer)
+        sink = self._sink(scope, send, route.delivery.slow_client.buffer)
         driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log, checker)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
@@ -295,8 +298,7 @@ class Application:
 
     async def _read(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on with a stream that is there."""
-        open_lane = lane_of(scope, send)
-        sink = open_lane(READER_BUFFER) if open_lane else AsgiSink(send, READER_BUFFER)
+        sink = self._sink(scope, send, READER_BUFFER)
         reader = Reader(taken.source, sink, taken.after, taken.manner, asyncio.get_running_loop())
         reader.start()
         if isinstance(sink, AsgiSink):
@@ -308,6 +310,11 @@ class Application:
         else:
             while (await receive())["type"] != "http.disconnect":
                 pass
+
+    def _sink(self, scope: Scope, send: Send, buffer: int) -> Lane | AsgiSink:
+        """The way to a client, in which ``buffer`` bytes may wait."""
+        open_lane = lane_of(scope, send)
+        return open_lane(buffer, self.buffers) if open_lane else AsgiSink(send, buffer, self.buffers)
 
     async def _pump(self, sink: AsgiSink, driver: Driver | Reader, receive: Receive) -> None:
         """Without a lane: send and watch, until either is over."""
@@ -327,29 +334,9 @@ class Application:
         finally:
             for task in (pump, watch, cut):
                 task.cancel()
+            self.buffers.leave(sink)
             if driver.outcome is None and sink.on_left is not None and not sink.ended:
                 sink.on_left()
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        limit = self._config.server.max_body
-        too_large = BadRequest(
-            f"the request body is over {limit} bytes (server.max_body)", status=413, code="request_too_large"
-        )
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if length.isdigit() and int(length) > limit:
-            raise too_large
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > limit:
-                raise too_large
-            if not message.get("more_body", False):
-                return b"".join(pieces)
 
     def _start_store(self) -> None:
         if self._resuming.store is not None:

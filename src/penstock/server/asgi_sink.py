@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from penstock.server.buffers import Buffers
 from penstock.stream.inputs import Headers
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -15,11 +16,13 @@ _CUT = "penstock.cut"
 
 
 class AsgiSink:
-    """Holds what ``send`` has not taken yet. Over ``buffer`` bytes the client counts as blocked."""
+    """Holds what ``send`` has not taken yet. Over ``buffer`` bytes, or its share of ``buffers``, the client counts as
+    blocked."""
 
-    def __init__(self, send: Send, buffer: int):
+    def __init__(self, send: Send, buffer: int, buffers: Buffers):
         self._send = send
         self._buffer = buffer
+        self._buffers = buffers
         self._messages: deque[MutableMapping[str, Any]] = deque()
         self._size = 0
         self._blocked = False
@@ -31,6 +34,17 @@ class AsgiSink:
         self.on_blocked: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
+        buffers.enter(self, buffer)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that ``send`` has not taken."""
+        return self._size
+
+    def allow(self, size: int) -> None:
+        """Over so many bytes the client counts as blocked."""
+        self._buffer = size
+        self._look()
 
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers."""
@@ -40,8 +54,12 @@ class AsgiSink:
         """Body bytes."""
         self._size += len(data)
         self._put({"type": "http.response.body", "body": data, "more_body": True})
+        self._look()
+
+    def _look(self) -> None:
         if self._size > self._buffer and not self._blocked:
             self._blocked = True
+            self._buffers.blocked(self)
             if self.on_blocked is not None:
                 self.on_blocked()
 
@@ -82,6 +100,7 @@ class AsgiSink:
                     return
                 if self._blocked and self._size <= self._buffer // 4:
                     self._blocked = False
+                    self._buffers.drained(self)
                     if self.on_drained is not None:
                         self.on_drained()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from penstock.server.buffers import Buffers
 from penstock.stream.inputs import Headers
 
 EXTENSION = "penstock.lane"
@@ -26,8 +27,8 @@ LINGER = 30.0
 """Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
 
 
-def lane_of(scope: MutableMapping[str, Any], send: Any) -> Callable[[int], Lane] | None:
-    """What opens the lane of a request, given the bytes that may wait in it; None where there is none.
+def lane_of(scope: MutableMapping[str, Any], send: Any) -> Callable[[int, Buffers], Lane] | None:
+    """What opens the lane of a request, given the bytes that may wait in it and those of all; None where there is none.
 
     A middleware that has put its own ``send`` in the server's place wants to see the answer: then there is none either.
     """
@@ -49,22 +50,26 @@ class LaneProtocol(HttpToolsProtocol):
         # Bound to its own cycle: `self.cycle` is that of the last request that was read, maybe a pipelined one.
         scope.setdefault("extensions", {})[EXTENSION] = partial(self._open_lane, weakref.ref(self.cycle))
 
-    def _open_lane(self, of: weakref.ref[RequestResponseCycle], buffer: int) -> Lane:
-        """The lane for the request that is being served; ``buffer`` bytes may wait before the client blocks."""
+    def _open_lane(self, of: weakref.ref[RequestResponseCycle], buffer: int, buffers: Buffers) -> Lane:
+        """The lane for the request that is being served; ``buffer`` bytes, or its share of ``buffers``, may wait before
+        the client blocks."""
         cycle = of()
         assert cycle is not None
-        self._lane = Lane(self, cycle, buffer)
+        if self._lane is not None:
+            self._lane.leave()
+        self._lane = Lane(self, cycle, buffers)
+        buffers.enter(self._lane, buffer)
         return self._lane
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._lane is not None and self._lane.on_blocked is not None:
-            self._lane.on_blocked()
+        if self._lane is not None:
+            self._lane.blocked()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._lane is not None and self._lane.on_drained is not None:
-            self._lane.on_drained()
+        if self._lane is not None:
+            self._lane.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         lane, self._lane = self._lane, None
@@ -128,18 +133,62 @@ def _is_reset(transport: asyncio.Transport) -> bool:
 class Lane:
     """A sink (see `ports.Sink`) on uvicorn's transport."""
 
-    __slots__ = ("_chunked", "_head", "_protocol", "_transport", "cycle", "on_blocked", "on_drained", "on_left")
+    __slots__ = (
+        "_buffers",
+        "_chunked",
+        "_head",
+        "_protocol",
+        "_stuck",
+        "_transport",
+        "cycle",
+        "on_blocked",
+        "on_drained",
+        "on_left",
+    )
 
-    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffer: int):
+    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffers: Buffers):
         self._protocol = protocol
-        self._transport = transport = protocol.transport
+        self._transport = protocol.transport
+        self._buffers = buffers
+        self._stuck: asyncio.TimerHandle | None = None
+        """Looks, behind the end, whether what waited was read."""
         self.cycle = cycle
         self._chunked = False
         self._head = b""
         self.on_blocked: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
-        transport.set_write_buffer_limits(high=buffer, low=buffer // 4)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the kernel has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def allow(self, size: int) -> None:
+        """Over so many bytes the client counts as blocked."""
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=size, low=size // 4)
+
+    def blocked(self) -> None:
+        """More waits than may."""
+        self._buffers.blocked(self)
+        if self.on_blocked is not None:
+            self.on_blocked()
+
+    def drained(self) -> None:
+        """The client reads again."""
+        self._buffers.drained(self)
+        if self.on_drained is not None:
+            self.on_drained()
+        elif self.cycle.response_complete:
+            self.leave()
+
+    def leave(self) -> None:
+        """Nothing will wait here any more."""
+        self._buffers.leave(self)
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers. Without a length the body is chunked; for HTTP/1.0 it ends with the connection."""
@@ -198,18 +247,24 @@ class Lane:
             if cut or not cycle.keep_alive:
                 # What was written still goes out, an error frame above all.
                 transport.close()
-            if waiting:
-                self._protocol.loop.call_later(LINGER, _cut_if_stuck, self._protocol, cycle, waiting)
+            if not waiting:
+                self.leave()
+            else:
+                self._stuck = self._protocol.loop.call_later(LINGER, self._cut_if_stuck, waiting)
         cycle.message_event.set()
         cycle.on_response()
 
     def lost(self) -> None:
         """The connection is gone."""
+        self.leave()
         if self.on_left is not None:
             self.on_left()
 
-
-def _cut_if_stuck(protocol: LaneProtocol, cycle: RequestResponseCycle, waiting: int) -> None:
-    """An answer has ended but its client read nothing of what waited: give the memory back."""
-    if protocol.cycle is cycle and protocol.transport.get_write_buffer_size() >= waiting:
-        protocol.transport.abort()
+    def _cut_if_stuck(self, waiting: int) -> None:
+        """The answer has ended but its client read nothing of what waited: give the memory back."""
+        self._stuck = None
+        left = self.waiting
+        if left >= waiting and not self._transport.is_closing():
+            self._transport.abort()
+        elif not left:
+            self.leave()

@@ -92,6 +92,8 @@ class RedisJournal(BatchWriter):
         if batch.new or batch.ended is not None or now > self._renewed.get(name, 0.0) + self._ttl / 4000:
             self._renewed[name] = now
             pipe.pexpire(name, self._ttl)
+        if batch.frames or batch.ended is not None:
+            # Each time: a store that has lost its data begins this key anew, and would keep it for ever.
             pipe.pexpire(key, self._ttl)
         if batch.ended is not None:
             del self._renewed[name]

@@ -51,6 +51,7 @@ class Metrics:
         active: Callable[[], int] = lambda: 0,
         idle_connections: Callable[[], int] = lambda: 0,
         log_lines_dropped: Callable[[], int] = lambda: 0,
+        buffered: Callable[[], int] = lambda: 0,
         journal_bytes: Callable[[], int] = lambda: 0,
         journal_streams: Callable[[], int] = lambda: 0,
         journal_lost: Callable[[], int] = lambda: 0,
@@ -64,6 +65,7 @@ class Metrics:
         self._gauges = (
             ("penstock_streams_active", "Streams that are not over.", active),
             ("penstock_upstream_idle_connections", "Kept-alive connections to providers.", idle_connections),
+            ("penstock_client_buffer_bytes", "What waits for clients that are blocked, in bytes.", buffered),
             ("penstock_journal_bytes", "Frames that are held in memory for those who resume, in bytes.", journal_bytes),
             ("penstock_journal_streams", "Streams that can be resumed.", journal_streams),
             ("penstock_capture_spool_bytes", "Copies that wait on the disk for the webhook.", spooled),

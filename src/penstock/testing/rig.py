@@ -39,6 +39,7 @@ from penstock.policy.guards import Guards
 from penstock.policy.hedge import HedgeAfter
 from penstock.policy.rate import MinRate
 from penstock.policy.silence import SilenceRules
+from penstock.server.sockets import listen
 from penstock.stages.moderate.policy import ModeratePolicy
 from penstock.stages.own import OwnStage
 from penstock.stages.redact.policy import RedactPolicy
@@ -220,7 +221,7 @@ class LiveGateway:
 
         self.gateway.streams.add = count  # type: ignore[method-assign]
         logging.getLogger().addHandler(self._handler)
-        sock = app.listen("127.0.0.1", 0)
+        sock = listen("127.0.0.1", 0)
         self.port = sock.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve([sock]), name=TASK)
         await until(lambda: self._server.started, what="the gateway serves")
