@@ -72,6 +72,7 @@ def unsettled(summary: Summary, opened: Row, ended_at: float) -> Row:
         ended_at=ended_at,
         outcome=summary.outcome,
         committed=summary.committed,
+        redactions=sum(summary.redactions.values()),
         basis="estimated",
         warnings=("not settled: see the gateway's log",),
     )
@@ -132,6 +133,8 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
         cost=total,
         ttft_ms=_ms(summary.first_token),
         duration_ms=_ms(summary.duration),
+        redactions=sum(summary.redactions.values()),
+        tags=summary.tags or opened.tags,
         warnings=tuple(dict.fromkeys(warnings)),
     )
     return Settled(row, served.label if served is not None else "", pair, raw, meter)
