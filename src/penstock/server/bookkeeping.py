@@ -14,6 +14,7 @@ from importlib import resources
 from penstock import metering
 from penstock.config.metering import read_table
 from penstock.config.values import Config, Key, Metering, Route
+from penstock.errors import BadRequest
 from penstock.metering import prompt as prompts
 from penstock.metering.charge import Billing
 from penstock.metering.counter import Estimate, Vocabulary
@@ -24,6 +25,7 @@ from penstock.metering.row import Row, opened
 from penstock.metering.tally import Meter
 from penstock.ports import Recorder
 from penstock.request import StreamRequest
+from penstock.store.ledger import Ledger, LedgerUnavailable
 from penstock.stream.asked import prompt_of, tier_of
 from penstock.stream.plan import Plan
 from penstock.stream.settlement import Settled, Terms, settle, so_far, unsettled
@@ -200,6 +202,14 @@ class Account:
         """The stream is over."""
         self._recorder.record(summary)
         self._keeper.settle(self, summary)
+
+    def written_down(self, ledger: Ledger, summary: Summary, refused: Callable[[str], None]) -> None:
+        """Its row is opened. Raises BadRequest (503): none is served that could not be billed; ``refused`` is told."""
+        try:
+            ledger.open(self.row, summary, partial(self.so_far, summary))
+        except LedgerUnavailable as error:
+            refused(summary.stream)
+            raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
 
     def so_far(self, summary: Summary, at: float) -> tuple[Row, bool]:
         """Its row as it stands; False: more will be known of it soon."""

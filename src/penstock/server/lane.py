@@ -53,7 +53,13 @@ class LaneProtocol(HttpToolsProtocol):
         """The lane for the request that is being served; ``buffer`` bytes may wait before the client blocks."""
         cycle = of()
         assert cycle is not None
-        self._lane = Lane(self, cycle, buffer)
+        if self.transport.is_closing():
+            # The client left while its request was looked at: it is told when there is a stream that can hear it.
+            lane = Lane(self, cycle)
+            self.loop.call_soon(lane.lost)
+            return lane
+        self._lane = Lane(self, cycle)
+        self.transport.set_write_buffer_limits(high=buffer, low=buffer // 4)
         return self._lane
 
     def pause_writing(self) -> None:
@@ -130,16 +136,15 @@ class Lane:
 
     __slots__ = ("_chunked", "_head", "_protocol", "_transport", "cycle", "on_blocked", "on_drained", "on_left")
 
-    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffer: int):
+    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle):
         self._protocol = protocol
-        self._transport = transport = protocol.transport
+        self._transport = protocol.transport
         self.cycle = cycle
         self._chunked = False
         self._head = b""
         self.on_blocked: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
-        transport.set_write_buffer_limits(high=buffer, low=buffer // 4)
 
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers. Without a length the body is chunked; for HTTP/1.0 it ends with the connection."""
