@@ -247,13 +247,15 @@ class Application:
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         owner = None if key is None else key.name
+        recorder: Recorder = self._hedging
+        account = None
+        if self._bookkeeper is not None:
+            account = recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
+            plan = msgspec.structs.replace(plan, cost=account.cost)
         log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
-        recorder: Recorder = self._hedging
-        if self._bookkeeper is not None:
-            recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
-            if self._ledger is not None:
-                recorder.written_down(self._ledger, machine.account, self._limiting.released)
+        if account is not None and self._ledger is not None:
+            account.written_down(self._ledger, machine.account, self._limiting.released)
         recorder = self._copying.recorder(
             recorder,
             plan,
