@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-import secrets
 import signal
 import socket
-import sqlite3
 import sys
 import time
 from collections.abc import Collection, Coroutine, Iterator, Mapping
@@ -20,12 +18,8 @@ import msgspec
 import uvicorn
 
 from penstock.capture.keeper import Keeper
-from penstock.config import values
-from penstock.config.journal import path_of
 from penstock.config.renewal import renewed
 from penstock.config.values import Config
-from penstock.config.values import Ledger as LedgerAt
-from penstock.drive.journal import Journal
 from penstock.drive.loads import Loads
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets
@@ -38,10 +32,10 @@ from penstock.server.copying import Copying
 from penstock.server.lane import LaneProtocol
 from penstock.server.limiting import Limiting
 from penstock.server.routing import Router
+from penstock.server.sharing import Sharing
 from penstock.server.siblings import Siblings
 from penstock.server.socket_protocol import SocketProtocol
-from penstock.store.ledger import Ledger
-from penstock.store.shared import Store
+from penstock.stores import journal_of, ledger_at, shared_limits
 from penstock.stream.settlement import Settled
 from penstock.telemetry.log import LineHandler, LogWriter, row_line
 from penstock.telemetry.metrics import Metrics
@@ -54,14 +48,6 @@ KEEP_ALIVE = 75
 PING_INTERVAL = 20.0
 """Seconds between pings on a WebSocket, and within which each must be answered."""
 _PAUSE_INTERVAL = 0.1
-
-
-class MissingExtra(PenstockError):
-    """The configuration asks for what is not installed."""
-
-
-class StoreUnusable(PenstockError):
-    """The configuration names a file that cannot be used."""
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -119,6 +105,7 @@ class Gateway:
             providers=lambda: self.targets.loads.providers,
             ledger=lambda: self.ledger.figures if self.ledger else {},
             keys=lambda: self.limiting.figures,
+            shared=lambda: self.limiting.shared,
             captures=lambda: self.keeper.counts() if self.keeper else {},
             spooled=lambda: self.keeper.spooled() if self.keeper else 0,
         )
@@ -126,8 +113,15 @@ class Gateway:
         self.ledger = None if config.ledger is None else ledger_at(config.ledger)
         self.bookkeeper = bookkeeper(config, self._book)
         prices = self.bookkeeper.prices if self.bookkeeper is not None else None
+        limits = shared_limits(config.limits)
         self.limiting = Limiting(
-            config.keys, self.ledger, recorder, clock=time.monotonic, wall=time.time, prices=prices
+            config.keys,
+            self.ledger,
+            recorder,
+            clock=time.monotonic,
+            wall=time.time,
+            prices=prices,
+            sharing=None if limits is None else Sharing(limits, time.monotonic),
         )
         self.siblings = Siblings(worker.folder, worker.number, worker.count, self.metrics.text) if worker else None
         self.application = Application(
@@ -186,45 +180,12 @@ def _places(config: Config) -> dict[str, int]:
     return {provider.name: provider.max_streams for provider in config.providers if provider.max_streams}
 
 
-def journal_of(kept: values.Journal | None) -> tuple[Journal | None, Store | None]:
-    """Where delivered frames are kept, and the store behind it. Raises MissingExtra, StoreUnusable."""
-    if kept is None:
-        return None, None
-    store = _store(kept)
-    return Journal(
-        ttl=kept.ttl, per_stream=kept.per_stream, limit=kept.total, clock=time.monotonic, backing=store
-    ), store
-
-
-def _store(kept: values.Journal) -> Store | None:
-    gateway = secrets.token_hex(8)
-    if kept.url.startswith("sqlite:"):
-        from penstock.store.sqlite_journal import SqliteJournal
-
-        path = path_of(kept.url)
-        try:
-            return SqliteJournal(path, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"journal.url: {path}: {error}") from error
-    if kept.url.startswith("memory:"):
-        return None
-    try:
-        from penstock.store.redis_journal import RedisJournal
-    except ModuleNotFoundError as error:
-        raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
-    return RedisJournal(kept.url, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
-
-
-def ledger_at(kept: LedgerAt) -> Ledger:
-    """The ledger of a configuration."""
-    return Ledger(kept.url, Path(kept.spool), limit=kept.spool_size, abandoned=kept.abandoned)
-
-
 def check(config: Config) -> None:
     """Raises PenstockError where the configuration cannot be served here: more than its text can say."""
     Router(config, Targets())
     if config.journal is not None and config.journal.url.startswith("redis"):
-        _store(config.journal)
+        journal_of(config.journal)
+    shared_limits(config.limits)
 
 
 def application(config: Config) -> Application:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from wire_providers import PROVIDERS, Provider
 from penstock.config.values import Config, Key, Ledger, Metering, Target
 from penstock.metering.prices import Price, Rates
 from penstock.policy.limits import Budget, Limits
+from penstock.policy.metadata import Metadata
 from penstock.testing import frames
 from penstock.testing.client import RawClient
 from penstock.testing.process import ServeProcess, document
@@ -119,6 +121,38 @@ async def test_H11_twenty_streams_on_a_budget_for_four(rig: Rig, start: Start) -
     assert 2.0 <= sum(row["cost_usd"] for row in found) <= 2.0 + 20 * chunk / 100
     refused = await gateway.ask(headers=MINE)
     assert (refused.status, json.loads(refused.body)["error"]["code"]) == (429, "budget_exceeded")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+@STREAM
+async def test_H13_the_last_note_says_what_the_row_says(
+    rig: Rig, start: Start, provider: Provider, stream: bool
+) -> None:
+    upstream = await rig.upstream([*provider.begin(), raw(provider.end)])
+    gateway = await start(
+        await rig.upstream([st(500)]), upstream, wire=provider.wire, route_fields={"metadata": Metadata(mode="final")}
+    )
+    answer = await provider.speaker.ask(gateway, stream)
+    (row,) = await rows(gateway)
+    told = re.findall(rb'"cost_usd":([^,}]+)', answer.body)
+    assert len(told) == 1
+    assert float(told[0]) == row["cost_usd"] > 0
+
+
+@STREAM
+async def test_H13_nothing_is_told_to_who_did_not_ask(rig: Rig, start: Start, stream: bool) -> None:
+    gateway = await start(await rig.upstream([hdr(), role(), *SAID, fin(), usage(9, 9), done()]))
+    answer = await gateway.ask(stream, messages=HELLO)
+    assert answer.status == 200 and b"penstock" not in answer.body and b"cost" not in answer.body
+
+
+@STREAM
+async def test_H13_what_must_be_counted_first_is_not_guessed(rig: Rig, start: Start, stream: bool) -> None:
+    gateway = await start(await rig.upstream([hdr(), role(), *SAID, fin(), done()]))
+    answer = await gateway.ask(stream, messages=HELLO, headers={"x-penstock-metadata": "final"})
+    assert b'"cost_usd":null' in answer.body
+    (row,) = await rows(gateway)
+    assert row["cost_usd"] == (9 + 10 * TEXT) * 1e-9
 
 
 async def test_A4_what_a_key_has_spent_is_the_sum_of_its_rows(rig: Rig, start: Start) -> None:

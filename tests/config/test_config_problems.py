@@ -415,6 +415,12 @@ CASES = [
         "routes.gpt-4o.delivery.on_disconnect: detach needs a journal; allowed: journal: {url: memory://}",
     ),
     (
+        "limits url",
+        P + R + "limits: {url: 'sqlite:///secret'}",
+        ":3: limits.url: no limits can be shared there; allowed: redis://host:6379/0 or rediss://…",
+    ),
+    ("limits without url", P + R + "limits: {}", ":3: limits.url: missing; allowed: redis://host:6379/0 or rediss://…"),
+    (
         "journal url",
         P + R + "journal: {url: 'file:///x'}",
         ":3: journal.url: no journal can be kept there",

@@ -21,6 +21,7 @@ from penstock.config.values import (
     Provider,
     Route,
     Server,
+    SharedLimits,
     Target,
     Telemetry,
 )
@@ -251,6 +252,21 @@ def test_what_follows_the_first_token():
     assert [route.mid_stream for route in config.routes] == ["continue", "fail"]
     assert [route.delivery.served_model for route in config.routes] == ["hide", "hide"]
     assert config.providers[0].prefill is None
+
+
+def test_shared_limits():
+    def limits(text: str) -> SharedLimits | None:
+        return load(P + "routes: {a: {targets: [openai/x]}}\n" + text, {}).limits
+
+    assert limits("") is limits("limits: null") is None
+    assert limits("limits: {url: 'rediss://:pass@r:6379/0'}") == SharedLimits(url="rediss://:pass@r:6379/0")
+    shown = show(load(P + "routes: {a: {targets: [openai/x]}}\nlimits: {url: 'redis://:pass@r:6379/0'}", {}))
+    assert "limits:\n  url: redis://:***@r:6379/0" in shown and "pass@" not in shown
+    workers = "server: {workers: 2}\nkeys: [{name: a, key: '0123456789abcdef', max_streams: 1}]\n"
+    routes = P + "routes: {a: {targets: [openai/x]}}\n" + workers
+    alone, together = load(routes, {}).warnings, load(routes + "limits: {url: 'redis://r'}", {}).warnings
+    assert any("keeps the limits of keys for itself" in each for each in alone)
+    assert not any("keeps the limits of keys for itself" in each for each in together)
 
 
 def test_journal():

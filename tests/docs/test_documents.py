@@ -84,7 +84,7 @@ def test_the_table_of_delays_is_what_is_measured() -> None:
 
 def test_the_note_of_metadata_is_explained() -> None:
     account = Summary(stream="st_x", route="r", model="m", client_wire="openai-chat", streamed=True)
-    told = json.loads(note(account, {}, final=True, receipt="", frames=0))
+    told = json.loads(note(account, {}, final=True, receipt="", frames=0, cost=lambda account: 1))
     (shown,) = blocks(ROOT / "docs/metadata.md", "json")
     assert set(json.loads(shown)) == set(told)
     assert set(told) - {"stream", "frames"} <= first_column("docs/metadata.md")

@@ -146,3 +146,31 @@ def test_headers_as_openai_has_them():
     slow.reserve(0, NOON, 0, 0)
     slow.reserve(0, NOON, 0, 0)
     assert dict(told(slow, 0))["x-ratelimit-reset-requests"] == "2m0s"
+
+
+def test_what_was_taken_since_others_were_told_is_kept_when_they_answer():
+    bucket = Bucket(60)
+    bucket.take(0.0, 10)
+    told = bucket.unsent
+    bucket.take(0.0, 5)
+    bucket.agreed(0.0, 20.0, told)
+    assert (bucket.unsent, bucket.level(0.0)) == (5, 15)
+    bucket.agreed(1.0, 15.0, 5)
+    assert (bucket.unsent, bucket.level(1.0), bucket.level(2.0)) == (0, 15, 16)
+
+
+def test_what_others_have_spent_is_spent_and_the_own_is_not_lost():
+    limits = Limits(budgets=(Budget("day", 100),))
+    standing = Standing(limits, (10,), 1000.0)
+    reservation = standing.reserve(0.0, 1000.0, 0, 5)
+    (spending,) = standing.spending
+    told = spending.unsent
+    reservation.spend(7)
+    assert (spending.spent, spending.unsent) == (17, 7)
+    spending.agreed(95, told)
+    assert (spending.spent, spending.unsent) == (97, 2)
+    assert not reservation.exhausted(1000.0)
+    spending.agreed(100, 2)
+    assert reservation.exhausted(1000.0)
+    standing.turn(86_400.0)
+    assert (spending.spent, spending.unsent) == (0, 0)

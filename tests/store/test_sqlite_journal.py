@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from test_shared_journal import ON, ask, events, stored
 
-from penstock.app import Gateway, StoreUnusable
+from penstock.app import Gateway
 from penstock.config.values import Config, Journal
 from penstock.framing.sse import SSEFramer
+from penstock.stores import StoreUnusable
 from penstock.testing.process import ServeProcess, document
 from penstock.testing.rig import Rig, until
 from penstock.testing.steps import done, fin, hdr, role, tok, until_closed

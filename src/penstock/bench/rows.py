@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.app import ledger_at
 from penstock.bench import proc
 from penstock.bench.job import BenchError
 from penstock.config.values import Config, Ledger, Metering, Route, Target
@@ -23,6 +22,7 @@ from penstock.outcome import Outcome
 from penstock.ports import Recorder
 from penstock.server.bookkeeping import Bookkeeper, bookkeeper
 from penstock.store.ledger import Ledger as Rows
+from penstock.stores import ledger_at
 from penstock.stream.settlement import Settled
 from penstock.stream.summary import AttemptSummary, Summary
 from penstock.usage import Usage

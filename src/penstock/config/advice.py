@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from penstock.config.values import Config, Journal
+from penstock.policy.limits import Limits
 
 _SHORT = 60.0
 """Seconds within which many whole answers are not there."""
@@ -26,6 +27,8 @@ def _advice(config: Config) -> Iterator[str]:
         if asked and limit is not None and limit < _SHORT:
             said = "its first token is the whole answer: deadlines.first_token must allow for all of it"
             yield f"routes.{route.name}: {asked[0]} is asked without streaming (fake_stream), so that {said}"
+    if config.server.workers > 1 and config.limits is None and any(key.limits != Limits() for key in config.keys):
+        yield "server.workers: each worker keeps the limits of keys for itself; limits: {url: redis://…} is shared"
     if config.server.workers > 1 and config.journal is not None and config.journal.url == Journal().url:
         said = "who comes back may reach another; journal: {url: redis://…} is shared"
         yield f"server.workers: in memory each worker has a journal and idempotency keys of its own: {said}"

@@ -6,12 +6,15 @@ import re
 
 from penstock import money
 from penstock.config.document import Mapping
+from penstock.config.journal import usable
 from penstock.config.reading import Field, Section
+from penstock.config.values import SharedLimits
 from penstock.policy.limits import Budget, Limits, Period
 
 KEYS = ("max_streams", "requests_per_minute", "tokens_per_minute", "budget_usd")
 _BUDGET = "US dollars a month such as 50 or 12.50, or {day: 5, month: 50}"
 _MOST = 10**9
+_URL = "redis://host:6379/0 or rediss://…"
 _PERIODS: tuple[Period, ...] = ("day", "month")
 
 
@@ -23,6 +26,20 @@ def read_limits(section: Section) -> Limits:
         tokens_per_minute=_count(section, "tokens_per_minute"),
         budgets=_budgets(section.get("budget_usd")),
     )
+
+
+def read_shared(field: Field | None) -> SharedLimits | None:
+    """``limits``: where gateways keep them together; null or nothing: each for itself."""
+    if field is None or field.null:
+        return None
+    said = field.section(("url",)).require("url", _URL, secret=True)
+    if said is None or (text := said.text(_URL)) is None:
+        return None
+    if not text.startswith("redis") or not usable(text):
+        # Not shown: it may hold a password.
+        said.fail("no limits can be shared there", found="", allowed=_URL)
+        return None
+    return SharedLimits(url=text)
 
 
 def shown(limits: Limits) -> dict[str, object]:

@@ -13,6 +13,7 @@ from penstock.config.capture_sinks import check_captures, read_sinks
 from penstock.config.document import parse
 from penstock.config.journal import read_journal
 from penstock.config.ledger import read_ledger
+from penstock.config.limits import read_shared
 from penstock.config.metering import read_metering
 from penstock.config.policies import KEYS as POLICY_KEYS
 from penstock.config.policies import Policy, read_policy
@@ -31,6 +32,7 @@ TOP = (
     "routes",
     "keys",
     "telemetry",
+    "limits",
     "metering",
     "prices",
     "ledger",
@@ -111,6 +113,7 @@ def _read(root: Field) -> Config:
         providers=providers,
         routes=routes,
         keys=keys,
+        limits=read_shared(top.get("limits")),
         ledger=ledger,
         telemetry=telemetry,
         journal=journal,

@@ -42,6 +42,7 @@ def show(config: Config) -> str:
         tree["capture"] = show_sinks(config.capture)
     if config.keys:
         tree["keys"] = [_key(key) for key in config.keys]
+    tree["limits"] = None if config.limits is None else {"url": escape(masked(config.limits.url))}
     tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
     tree["journal"] = _journal(config.journal)

@@ -159,6 +159,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds without a sign of life after which a gateway elsewhere counts as dead."""
 
 
+class SharedLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Where gateways keep together what keys use. ``url`` may hold a password."""
+
+    url: str
+
+
 class Metering(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens are counted. ``drift``: how far a count may be from the report without a warning; 0.1 is a tenth."""
 
@@ -212,6 +218,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[Provider, ...] = ()
     routes: tuple[Route, ...] = ()
     keys: tuple[Key, ...] = ()
+    limits: SharedLimits | None = None
+    """None: each gateway keeps the limits of keys for itself."""
     ledger: Ledger | None = None
     """None: rows are only logged."""
     telemetry: Telemetry = Telemetry()

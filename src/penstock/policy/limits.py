@@ -64,10 +64,12 @@ class Bucket:
     """``limit`` a minute: full at first, it fills evenly, and whoever uses more than was reserved draws it below
     empty."""
 
-    __slots__ = ("_at", "_level", "limit")
+    __slots__ = ("_at", "_level", "limit", "unsent")
 
     def __init__(self, limit: int):
         self.limit = limit
+        self.unsent = 0.0
+        """What was taken that other gateways do not know of."""
         self._level = float(limit)
         self._at = float("-inf")
 
@@ -85,32 +87,47 @@ class Bucket:
     def take(self, now: float, amount: float) -> None:
         """Use it, or give it back where it is below zero."""
         self._level = min(float(self.limit), self.level(now) - amount)
+        self.unsent += amount
+
+    def agreed(self, now: float, level: float, sent: float) -> None:
+        """The level of all gateways together, which have been told of so much."""
+        self.unsent -= sent
+        self._level, self._at = min(float(self.limit), level - self.unsent), now
 
 
 class Spending:
     """What was spent of one budget in the present period, open streams included."""
 
-    __slots__ = ("_began", "_ends", "budget", "spent")
+    __slots__ = ("began", "budget", "ends", "spent", "unsent")
 
     def __init__(self, budget: Budget, spent: int, wall: float):
         self.budget = budget
         self.spent = spent
-        self._began, self._ends = budget.began(wall), budget.ends(wall)
+        self.unsent = 0
+        """Of that, what other gateways do not know of."""
+        self.began, self.ends = budget.began(wall), budget.ends(wall)
 
     def left(self, wall: float) -> int:
         """What is left of it; may be below zero."""
-        if wall >= self._ends:
-            self._began, self._ends, self.spent = self.budget.began(wall), self.budget.ends(wall), 0
+        if wall >= self.ends:
+            self.began, self.ends = self.budget.began(wall), self.budget.ends(wall)
+            self.spent = self.unsent = 0
         return self.budget.amount - self.spent
 
     def wait(self, wall: float) -> float:
         """Seconds to the next period."""
-        return max(0.0, self._ends - wall)
+        return max(0.0, self.ends - wall)
 
     def add(self, amount: int, accepted: float) -> None:
         """Spend it on a stream that was accepted then: one of an earlier period is that period's."""
-        if accepted >= self._began:
+        if accepted >= self.began:
             self.spent += amount
+            self.unsent += amount
+
+    def agreed(self, total: int, sent: int) -> None:
+        """What all gateways have spent, which have been told of so much."""
+        self.unsent -= sent
+        self.spent = total + self.unsent
 
 
 class Standing:
@@ -124,6 +141,11 @@ class Standing:
         self.tokens = None if tokens is None else Bucket(tokens)
         self.spending = [Spending(budget, was, wall) for budget, was in zip(limits.budgets, spent, strict=True)]
 
+    def turn(self, wall: float) -> None:
+        """Where a period is over, the next one has begun."""
+        for spending in self.spending:
+            spending.left(wall)
+
     def refusal(self, now: float, wall: float, tokens: int) -> Refusal | None:
         """Why a request of about so many tokens cannot be served; None: it can, and `reserve` is to follow."""
         for spending in self.spending:
@@ -133,7 +155,7 @@ class Standing:
             return Refusal("max_streams", None)
         if self.requests is not None and (wait := self.requests.wait(now, 1)):
             return Refusal("requests_per_minute", wait)
-        if self.tokens is not None and (wait := self.tokens.wait(now, self._fitting(tokens))):
+        if self.tokens is not None and (wait := self.tokens.wait(now, self.fitting(tokens))):
             return Refusal("tokens_per_minute", wait)
         return None
 
@@ -143,10 +165,11 @@ class Standing:
         if self.requests is not None:
             self.requests.take(now, 1)
         if self.tokens is not None:
-            self.tokens.take(now, self._fitting(tokens))
-        return Reservation(self, wall, self._fitting(tokens), cost)
+            self.tokens.take(now, self.fitting(tokens))
+        return Reservation(self, wall, self.fitting(tokens), cost)
 
-    def _fitting(self, tokens: int) -> int:
+    def fitting(self, tokens: int) -> int:
+        """Of a request of so many tokens, what is reserved."""
         # What is over the limit could never be served: it is served when the bucket is full, and empties it.
         return tokens if self.tokens is None else min(tokens, self.tokens.limit)
 
@@ -154,10 +177,10 @@ class Standing:
 class Reservation:
     """One stream's."""
 
-    __slots__ = ("_accepted", "_standing", "_tokens", "cost", "open")
+    __slots__ = ("_accepted", "_tokens", "cost", "open", "standing")
 
     def __init__(self, standing: Standing, wall: float, tokens: int, cost: int):
-        self._standing = standing
+        self.standing = standing
         self._accepted = wall
         self._tokens = tokens
         self.cost = 0
@@ -167,22 +190,22 @@ class Reservation:
 
     def spend(self, cost: int) -> None:
         """The stream has cost so much by now."""
-        for spending in self._standing.spending:
+        for spending in self.standing.spending:
             spending.add(cost - self.cost, self._accepted)
         self.cost = cost
 
     def exhausted(self, wall: float) -> bool:
         """The key has spent its budget: the stream must end."""
-        return any(spending.left(wall) <= 0 for spending in self._standing.spending)
+        return any(spending.left(wall) <= 0 for spending in self.standing.spending)
 
     def settle(self, now: float, tokens: int, cost: int) -> None:
         """The stream is over. A second time corrects the numbers, once they are known better."""
         if self.open:
             self.open = False
-            self._standing.streams -= 1
+            self.standing.streams -= 1
         self.spend(cost)
-        if self._standing.tokens is not None:
-            self._standing.tokens.take(now, tokens - self._tokens)
+        if self.standing.tokens is not None:
+            self.standing.tokens.take(now, tokens - self._tokens)
         self._tokens = tokens
 
 

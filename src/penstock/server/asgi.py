@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +27,7 @@ from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.body import ClientGone, read_body
-from penstock.server.bookkeeping import Account, Bookkeeper
+from penstock.server.bookkeeping import Bookkeeper
 from penstock.server.buffers import Buffers
 from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
@@ -39,10 +38,9 @@ from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
 from penstock.server.streams_api import StreamsApi
 from penstock.server.usage import usage_page
-from penstock.store.ledger import Ledger, LedgerUnavailable
+from penstock.store.ledger import Ledger
 from penstock.store.shared import Store
 from penstock.stream.machine import Stream
-from penstock.stream.summary import Summary
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
 from penstock.wire import json
@@ -180,6 +178,7 @@ class Application:
             await self._pool.close()
         if self._bookkeeper is not None:
             await self._bookkeeper.close()
+        await self._limiting.close()
         if self._ledger is not None:
             self._ledger.halt()
             await asyncio.to_thread(self._ledger.close)
@@ -246,19 +245,22 @@ class Application:
             return
         if self._bookkeeper is not None and key is not None and key.limits.budgets:
             await self._bookkeeper.ready(plan)
-        plan = self._silences.planned(self._hedging.planned(self._limiting.admitted(key, plan)))
+        plan = self._silences.planned(self._hedging.planned(await self._limiting.admitted(key, plan)))
         plan = self._copying.planned(plan, route)
         assert self._loop is not None
         labels = [way.label for way in plan.ways]
         watch = Watch(self._targets, route.deadlines, labels, health=route.health)
         plan = msgspec.structs.replace(plan, asking=watch, chance=random.random())
         owner = None if key is None else key.name
+        recorder: Recorder = self._hedging
+        account = None
+        if self._bookkeeper is not None:
+            account = recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
+            plan = msgspec.structs.replace(plan, cost=account.cost)
         log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
-        recorder: Recorder = self._hedging
-        if self._bookkeeper is not None:
-            recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
-            self._written_down(recorder, machine.account)
+        if account is not None and self._ledger is not None:
+            account.written_down(self._ledger, machine.account, self._limiting.released)
         recorder = self._copying.recorder(
             recorder,
             plan,
@@ -279,18 +281,7 @@ class Application:
                 scope["penstock.outcome"] = driver.outcome
         else:
             # Until the answer is over, or the client is gone: the lane tells the driver itself, at once.
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-    def _written_down(self, account: Account, summary: Summary) -> None:
-        """The stream's row is opened. Raises BadRequest (503): none is served that could not be billed."""
-        if self._ledger is None:
-            return
-        try:
-            self._ledger.open(account.row, summary, partial(account.so_far, summary))
-        except LedgerUnavailable as error:
-            self._limiting.released(summary.stream)
-            raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
+            await _disconnected(receive)
 
     def _over(self, driver: Driver) -> None:
         self._streams.remove(driver)
@@ -308,8 +299,7 @@ class Application:
                 # What a store holds does not say it: there the frames do.
                 scope["penstock.outcome"] = getattr(taken.source, "outcome", None)
         else:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await _disconnected(receive)
 
     def _sink(self, scope: Scope, send: Send, buffer: int) -> Lane | AsgiSink:
         """The way to a client, in which ``buffer`` bytes may wait."""
@@ -339,6 +329,7 @@ class Application:
                 sink.on_left()
 
     def _start_store(self) -> None:
+        self._limiting.start()
         if self._resuming.store is not None:
             self._resuming.store.start()
 

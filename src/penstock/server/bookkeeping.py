@@ -14,6 +14,7 @@ from importlib import resources
 from penstock import metering
 from penstock.config.metering import read_table
 from penstock.config.values import Config, Key, Metering, Route
+from penstock.errors import BadRequest
 from penstock.metering import prompt as prompts
 from penstock.metering.charge import Billing
 from penstock.metering.counter import Estimate, Vocabulary
@@ -24,9 +25,10 @@ from penstock.metering.row import Row, opened
 from penstock.metering.tally import Meter
 from penstock.ports import Recorder
 from penstock.request import StreamRequest
+from penstock.store.ledger import Ledger, LedgerUnavailable
 from penstock.stream.asked import prompt_of, tier_of
 from penstock.stream.plan import Plan
-from penstock.stream.settlement import Settled, Terms, settle, so_far, unsettled
+from penstock.stream.settlement import Settled, Terms, completing, settle, so_far, unsettled
 from penstock.stream.summary import Summary
 from penstock.vocabularies import Vocabularies
 from penstock.wire.base import ClientWire
@@ -134,7 +136,7 @@ class Bookkeeper:
     def settle(self, account: Account, summary: Summary) -> None:
         """Settle a stream that is over."""
         settled = None
-        if self._short(summary):
+        if self.short(summary):
             # What fails here fails in the thread too, and is told of there.
             with contextlib.suppress(Exception):
                 settled = settle(summary, account.row, round(self._wall(), 3), account.terms(_not_here))
@@ -144,7 +146,7 @@ class Bookkeeper:
         work = self._thread.submit(self._settled, account, summary, round(self._wall(), 3))
         work.add_done_callback(self._done)
 
-    def _short(self, summary: Summary) -> bool:
+    def short(self, summary: Summary) -> bool:
         """Nothing is left to count, after a slice of it."""
         tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
         return all(tally.meter.vocabulary() is not None and not tally.fold() for tally in tallies)
@@ -201,6 +203,14 @@ class Account:
         self._recorder.record(summary)
         self._keeper.settle(self, summary)
 
+    def written_down(self, ledger: Ledger, summary: Summary, refused: Callable[[str], None]) -> None:
+        """Its row is opened. Raises BadRequest (503): none is served that could not be billed; ``refused`` is told."""
+        try:
+            ledger.open(self.row, summary, partial(self.so_far, summary))
+        except LedgerUnavailable as error:
+            refused(summary.stream)
+            raise BadRequest(str(error), status=503, code="ledger_unavailable") from None
+
     def so_far(self, summary: Summary, at: float) -> tuple[Row, bool]:
         """Its row as it stands; False: more will be known of it soon."""
         if self._sketch is None:
@@ -214,6 +224,16 @@ class Account:
         tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
         countable = all(tally.meter.vocabulary() is not None for tally in tallies)
         return so_far(summary, self.row, at, self._sketch), countable
+
+    def cost(self, summary: Summary) -> int | None:
+        """See `plan.Plan`."""
+        if not self._keeper.short(summary):
+            return None
+        at = self.row.started_at + summary.duration
+        try:
+            return completing(summary, self.row, at, self.terms(_not_here))
+        except _Later:
+            return None
 
     def _estimate(self) -> None:
         meter = Meter("", Estimate)

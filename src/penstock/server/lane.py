@@ -55,6 +55,11 @@ class LaneProtocol(HttpToolsProtocol):
         the client blocks."""
         cycle = of()
         assert cycle is not None
+        if self.transport.is_closing():
+            # The client left while its request was looked at: it is told when there is a stream that can hear it.
+            lane = Lane(self, cycle, buffers)
+            self.loop.call_soon(lane.lost)
+            return lane
         if self._lane is not None:
             self._lane.leave()
         self._lane = Lane(self, cycle, buffers)

@@ -19,6 +19,7 @@ from penstock.metering.row import Row, Tokens
 from penstock.policy.limits import Limits, Refusal, Reservation, Standing, told
 from penstock.ports import Recorder
 from penstock.request import StreamRequest
+from penstock.server.sharing import Sharing
 from penstock.store.database import StoreError
 from penstock.store.ledger import Ledger
 from penstock.stream.asked import tier_of
@@ -38,10 +39,11 @@ _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 class Grant:
     """What one stream of a key with limits has reserved (`plan.Allowance`)."""
 
-    __slots__ = ("_limiting", "_prompt", "_rates", "reservation")
+    __slots__ = ("_limiting", "_prompt", "_rates", "key", "reservation")
 
-    def __init__(self, limiting: Limiting, reservation: Reservation, prompt: int, rates: dict[str, Rates]):
+    def __init__(self, limiting: Limiting, key: str, reservation: Reservation, prompt: int, rates: dict[str, Rates]):
         self._limiting = limiting
+        self.key = key
         self.reservation = reservation
         self._prompt = prompt
         self._rates = rates
@@ -68,6 +70,7 @@ class Limiting:
         clock: Callable[[], float],
         wall: Callable[[], float],
         prices: PriceList | None,
+        sharing: Sharing | None = None,
     ):
         self._keys = _limited(keys)
         self._ledger = ledger
@@ -75,6 +78,8 @@ class Limiting:
         self._clock = clock
         self.wall = wall
         self._prices = prices
+        self.sharing = sharing
+        """With other gateways; None: this one keeps the limits for itself."""
         self._standings: dict[str, Standing] = {}
         self._grants: dict[str, Grant] = {}
         self._reading = asyncio.Lock()
@@ -106,7 +111,7 @@ class Limiting:
             message = "what this key has spent is not known now; try again later"
             raise BadRequest(message, status=503, code="ledger_unavailable") from None
 
-    def admitted(self, key: Key | None, plan: Plan) -> Plan:
+    async def admitted(self, key: Key | None, plan: Plan) -> Plan:
         """The plan of a request that may be served; what it needs is reserved. Raises BadRequest (403, 429). `ready`
         comes before it."""
         standing = self._standings.get(key.name) if key is not None else None
@@ -114,14 +119,21 @@ class Limiting:
             return plan
         rates = self._rates(key, plan) if key.limits.budgets and self._prices is not None else {}
         prompt, most = asked(plan.request)
+        tokens = standing.fitting(prompt + most)
+        levels = None
+        if self.sharing is not None:
+            standing.turn(self.wall())
+            levels = await self.sharing.ask(key.name, plan.stream, standing, tokens)
         now, wall = self._clock(), self.wall()
-        refusal = standing.refusal(now, wall, prompt + most)
+        refusal = standing.refusal(now, wall, tokens) if levels is None else levels.refusal
         if refusal is not None:
             raise _refused(key, refusal, _encoded(told(standing, now)))
         first = next(iter(rates.values()), None)
         cost = 0 if first is None else first.cost(Tokens(input=prompt))
-        grant = Grant(self, standing.reserve(now, wall, prompt + most, cost), prompt, rates)
+        grant = Grant(self, key.name, standing.reserve(now, wall, tokens, cost), prompt, rates)
         self._grants[plan.stream] = grant
+        if self.sharing is not None:
+            self.sharing.begun(key.name, plan.stream, standing, levels, tokens)
         allowance = grant if rates else None
         return msgspec.structs.replace(plan, allowance=allowance, told=_encoded(told(standing, now)))
 
@@ -141,7 +153,12 @@ class Limiting:
         """The stream does not begin after all."""
         grant = self._grants.pop(stream, None)
         if grant is not None:
-            grant.reservation.settle(self._clock(), 0, 0)
+            self._settle(stream, grant, 0, 0)
+
+    def _settle(self, stream: str, grant: Grant, tokens: int, cost: int) -> None:
+        grant.reservation.settle(self._clock(), tokens, cost)
+        if self.sharing is not None:
+            self.sharing.over(grant.key, stream, grant.reservation.standing)
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -152,7 +169,7 @@ class Limiting:
         finally:
             grant = self._grants.get(summary.stream)
             if grant is not None:
-                grant.reservation.settle(self._clock(), *grant.used(summary))
+                self._settle(summary.stream, grant, *grant.used(summary))
                 if self._prices is None:
                     del self._grants[summary.stream]
 
@@ -161,9 +178,24 @@ class Limiting:
         grant = self._grants.pop(row.stream, None)
         if grant is not None:
             tokens, cost = row_used(row)
-            grant.reservation.settle(self._clock(), tokens, grant.reservation.cost if cost is None else cost)
+            self._settle(row.stream, grant, tokens, grant.reservation.cost if cost is None else cost)
+
+    def start(self) -> None:
+        """Begin, unless it has begun; on the loop that serves."""
+        if self.sharing is not None:
+            self.sharing.start()
+
+    async def close(self) -> None:
+        """Tell the other gateways what is left."""
+        if self.sharing is not None:
+            await self.sharing.close()
 
     # -- what it knows --------------------------------------------------------------------------------------------
+
+    @property
+    def shared(self) -> bool | None:
+        """Whether limits are shared with other gateways now; None: they are not to be."""
+        return None if self.sharing is None else self.sharing.reachable
 
     @property
     def figures(self) -> list[tuple[str, int, dict[str, int]]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from penstock import money
 from penstock.policy.metadata import Metadata
 from penstock.stream.summary import Summary
 from penstock.wire import json
@@ -23,11 +24,13 @@ class Notes:
         placer: Placer,
         account: Summary,
         found: Callable[[], Mapping[str, int]],
+        cost: Callable[[Summary], int | None] | None = None,
     ):
         self._policy = policy
         self._placer = placer
         self._account = account
         self._found = found
+        self._cost = cost
         self._frames = 0
         self._due = policy.every
         self._digest = hashlib.sha256()
@@ -67,12 +70,20 @@ class Notes:
         return noted, payload(noted) or said
 
     def _note(self, *, final: bool) -> bytes:
-        return note(
-            self._account, self._found(), final=final, frames=self._frames, receipt=self._digest.copy().hexdigest()
-        )
+        receipt = self._digest.copy().hexdigest()
+        cost = self._cost if final else None
+        return note(self._account, self._found(), final=final, frames=self._frames, receipt=receipt, cost=cost)
 
 
-def note(account: Summary, found: Mapping[str, int], *, final: bool, receipt: str, frames: int | None = None) -> bytes:
+def note(
+    account: Summary,
+    found: Mapping[str, int],
+    *,
+    final: bool,
+    receipt: str,
+    frames: int | None = None,
+    cost: Callable[[Summary], int | None] | None = None,
+) -> bytes:
     """The note as JSON on one line. ``frames``: those that the receipt is over."""
     served = account.served
     told: dict[str, Any] = {
@@ -86,14 +97,22 @@ def note(account: Summary, found: Mapping[str, int], *, final: bool, receipt: st
         "tags": account.tags,
         "receipt": f"sha256:{receipt}",
     }
+    if cost is not None:
+        nanos = cost(account)
+        told["cost_usd"] = None if nanos is None else money.to_dollars(nanos)
     if frames is not None:
         told["frames"] = frames
     return json.one_line(json.dumps(told))
 
 
-def noted(answer: bytes, account: Summary, found: Mapping[str, int]) -> bytes:
+def noted(
+    answer: bytes,
+    account: Summary,
+    found: Mapping[str, int],
+    cost: Callable[[Summary], int | None] | None = None,
+) -> bytes:
     """A whole answer with the note as its last field. The receipt is over the answer as it would be without it."""
     receipt = hashlib.sha256(answer).hexdigest()
     if not answer.endswith(b"}") or answer == b"{}":
         return answer
-    return answer[:-1] + b"," + FIELD + note(account, found, final=True, receipt=receipt) + b"}"
+    return answer[:-1] + b"," + FIELD + note(account, found, final=True, receipt=receipt, cost=cost) + b"}"

@@ -30,7 +30,7 @@ class Outlet(ClientSide):
         self._notes: Notes | None = None
         if plan.metadata is not None and self._fold is None:
             placer = Placer(plan.client_wire, plan.stream, plan.request.accepted)
-            self._notes = Notes(plan.metadata, placer, account, self._found)
+            self._notes = Notes(plan.metadata, placer, account, self._found, plan.cost)
 
     def _found(self) -> Mapping[str, int]:
         return self._account.redactions
@@ -69,7 +69,7 @@ class Outlet(ClientSide):
 
     def _answer(self, status: int, fields: Headers, body: bytes, now: float) -> None:
         if status == 200 and self._plan.metadata is not None and self._fold is not None:
-            body = noted(body, self._account, self._found())
+            body = noted(body, self._account, self._found(), self._plan.cost)
         super()._answer(status, fields, body, now)
 
 

@@ -121,6 +121,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Headers of the answer that say where the key stands; a provider's own of these names do not go on."""
     metadata: Metadata | None = None
     """What the client is told inside the stream; None: nothing."""
+    cost: Callable[[Summary], int | None] | None = None
+    """For that: nano-dollars of a stream that is complete but for its last frame; None: not known yet."""
     tape: Tape | None = None
     """Takes a copy of the answer; None: none is kept."""
     tags: tuple[tuple[str, str], ...] = ()

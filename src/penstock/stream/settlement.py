@@ -54,6 +54,22 @@ def settle(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Sett
 
 def so_far(summary: Summary, opened: Row, at: float, terms: Terms) -> Row:
     """The row of a stream that goes on, as it stands: what a crash would leave."""
+    return _settled(_now(summary, opened, at), opened, at, terms).row
+
+
+def completing(summary: Summary, opened: Row, at: float, terms: Terms) -> int | None:
+    """The cost of a stream that is complete but for its last frame; None: it is known only behind that."""
+    whole = msgspec.structs.replace(_now(summary, opened, at), outcome=Outcome.COMPLETED)
+    if terms.billing.charge == "delivered":
+        # All that is complete is delivered, but a price that the provider names is for what was generated.
+        if len(summary.attempts) > 1 or (summary.usage is not None and summary.usage.cost is not None):
+            return None
+        terms = msgspec.structs.replace(terms, billing=Billing())
+    return _settled(whole, opened, at, terms).row.cost
+
+
+def _now(summary: Summary, opened: Row, at: float) -> Summary:
+    """The account as it would be at this instant's end."""
     attempts = []
     for attempt in summary.attempts:
         if attempt.tally is not None:
@@ -61,8 +77,7 @@ def so_far(summary: Summary, opened: Row, at: float, terms: Terms) -> Row:
         # What it reports is noted with the attempt only when that is over.
         current = attempt is summary.served and attempt.usage is None
         attempts.append(msgspec.structs.replace(attempt, usage=summary.usage) if current else attempt)
-    summary = msgspec.structs.replace(summary, attempts=attempts, duration=max(0.0, at - opened.started_at))
-    return _settled(summary, opened, at, terms).row
+    return msgspec.structs.replace(summary, attempts=attempts, duration=max(0.0, at - opened.started_at))
 
 
 def unsettled(summary: Summary, opened: Row, ended_at: float) -> Row:
@@ -72,8 +87,8 @@ def unsettled(summary: Summary, opened: Row, ended_at: float) -> Row:
         ended_at=ended_at,
         outcome=summary.outcome,
         committed=summary.committed,
-        basis="estimated",
         redactions=sum(summary.redactions.values()),
+        basis="estimated",
         warnings=("not settled: see the gateway's log",),
     )
 
@@ -134,6 +149,7 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
         ttft_ms=_ms(summary.first_token),
         duration_ms=_ms(summary.duration),
         redactions=sum(summary.redactions.values()),
+        tags=summary.tags or opened.tags,
         warnings=tuple(dict.fromkeys(warnings)),
     )
     return Settled(row, served.label if served is not None else "", pair, raw, meter)

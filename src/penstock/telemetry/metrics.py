@@ -59,6 +59,7 @@ class Metrics:
         providers: Callable[[], Mapping[str, Bulkhead]] = dict,
         ledger: Callable[[], Mapping[str, float]] = dict,
         keys: Callable[[], Iterable[tuple[str, int, Mapping[str, int]]]] = list,
+        shared: Callable[[], bool | None] = lambda: None,
         captures: Callable[[], dict[tuple[str, ...], int]] = dict,
         spooled: Callable[[], int] = lambda: 0,
     ):
@@ -76,6 +77,7 @@ class Metrics:
         self._providers = providers
         self._ledger = ledger
         self._keys = keys
+        self._shared = shared
         self._captures = captures
         self._streams: dict[tuple[str, ...], int] = defaultdict(int)
         self._attempts: dict[tuple[str, ...], int] = defaultdict(int)
@@ -196,6 +198,11 @@ class Metrics:
             for period, nanos in periods.items():
                 spent.add_metric((key, period), nanos / money.NANO)
         yield from (streams, spent)
+        said = "1 while the limits of keys are shared between gateways, 0 while each keeps them for itself."
+        sharing = GaugeMetricFamily("penstock_limits_shared", said)
+        if (shared := self._shared()) is not None:
+            sharing.add_metric([], float(shared))
+        yield sharing
         figures = self._ledger()
         written = CounterMetricFamily("penstock_ledger_rows", "Rows that were settled in the ledger's database.")
         written.add_metric([], figures.get("rows", 0.0))
