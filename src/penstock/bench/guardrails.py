@@ -85,8 +85,8 @@ def routes(port: int) -> dict[str, Any]:
     route = {"targets": [f"healthy/sim?tokens=100000&gap=20ms&first=0&pad={CHUNK}"]}
     check = {"kind": "webhook", "url": f"http://127.0.0.1:{port}/", "mode": "window", "on_failure": "block"}
     # Questions are counted: so long an answer has more than the default allows.
-    check |= {"max_checks": 10_000}
-    return {PLAIN: route, WINDOW: {**route, "stages": [{"moderate": {"check": check}}]}}
+    asked: dict[str, Any] = {**check, "max_checks": 10_000}
+    return {PLAIN: route, WINDOW: {**route, "stages": [{"moderate": {"check": asked}}]}}
 
 
 def guardrails_round(job: Job, *, size: int = 0) -> dict[str, Figures]:
