@@ -92,7 +92,18 @@ def test_a_figure_that_a_round_lacks_is_left_out() -> None:
 
 def test_the_load_of_a_measure_fits_together() -> None:
     names = [measure.name for measure in MEASURES]
-    assert names == ["paced", "saturation", "first_token", "idle", "short", "wires", "failover", "hang", "ledger"]
+    assert names == [
+        "paced",
+        "saturation",
+        "first_token",
+        "idle",
+        "short",
+        "wires",
+        "failover",
+        "hang",
+        "guardrails",
+        "ledger",
+    ]
     for measure in MEASURES:
         for job in (measure.job, measure.quick):
             # The load generator counts this byte; a model's name is in every frame.

@@ -115,14 +115,19 @@ def _command(client: Client, folder: Path) -> list[str]:
             lock = HERE / f"constraints-{client.environment}.txt"
             python = _installed(client.environment, lock) / "bin" / "python"
         return [str(python), str(HERE / "python" / client.driver)]
+    return node_command(client.driver, folder)
+
+
+def node_command(driver: str, folder: Path) -> list[str]:
+    """Run a driver of Node's in a folder."""
     node = shutil.which("node")
     assert node, f"node is missing: install Node.js 20 or newer, then {INSTALL}"
     modules = _installed("node", HERE / "node" / "package-lock.json") / "node_modules"
     # Node looks for packages beside the module that imports them.
-    for driver in (HERE / "node").glob("*.mjs"):
-        shutil.copy(driver, folder)
+    for each in (HERE / "node").glob("*.mjs"):
+        shutil.copy(each, folder)
     (folder / "node_modules").symlink_to(modules, target_is_directory=True)
-    return [node, str(folder / client.driver)]
+    return [node, str(folder / driver)]
 
 
 def _installed(name: str, lock: Path) -> Path:

@@ -1,14 +1,18 @@
-"""The official Python SDKs survive metadata in the stream, and those that keep unknown fields show it."""
+"""The official SDKs survive metadata in the stream, and those that keep unknown fields show it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from client_fleet import node_command
+from gateway_process import clean_environment
 
 from penstock.sim import Sim, words
 from penstock.testing.process import ServeProcess
@@ -152,3 +156,20 @@ async def test_ollama(gateway: ServeProcess) -> None:
     finally:
         close: Callable[[], Any] = client._client.aclose
         await close()
+
+
+async def test_the_node_sdks(gateway: ServeProcess, tmp_path: Path) -> None:
+    command = [*node_command("metadata.mjs", tmp_path), origin(gateway)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=clean_environment()
+    )
+    out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()[-4000:]
+    reports = [json.loads(line) for line in out.splitlines()]
+    assert len(reports) == 9
+    for report in reports:
+        assert report["error"] is None, report
+        assert set(report["texts"]) == {TEXT}, report
+    told = {report["name"]: report["told"] for report in reports}
+    shows = {"anthropic", *(f"openai-{major} {wire}" for major in (6, 7) for wire in ("chat", "responses"))}
+    assert {name for name, count in told.items() if count >= 3} == shows

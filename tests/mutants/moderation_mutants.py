@@ -18,7 +18,7 @@ MODERATION = [
         "the end is said before the last check",
         "moderation",
         CHECKED,
-        "            if carries or mark <= cleared:\n",
+        "            if some or mark <= cleared:\n",
         "            if True:\n",
         PLAYS,
     ),

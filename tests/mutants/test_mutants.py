@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from form_mutants import FORMS
 from matrix_mutants import MATRIX
 from pace_mutants import PACE
 from path_mutants import ON_THE_PATH
@@ -18,7 +19,7 @@ import penstock
 from mutants import MUTANTS as OF_LAWS
 from mutants import Mutant
 
-MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE]
+MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE, *(Mutant(*lie) for lie in FORMS)]
 SOURCE = Path(penstock.__file__).parent
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -172,6 +172,17 @@ def test_a_window_moves_on_with_the_text_and_not_with_the_checks():
     play.at(1.9).give(CheckAnswered(3)).expect(Send(chunk("opqrst") + finish() + DONE), End())
 
 
+def test_a_full_window_shows_a_word_for_each_that_comes_however_long_they_are():
+    play = waiting(plan(stages=stages(mode="window", characters=12)))
+    play.at(1.0).give(body(role(), chunk("01"))).expect()
+    play.at(1.1).give(body(chunk("2345678"))).expect()
+    play.at(1.2).give(body(chunk("9abcde"))).expect(Ask(1, ANY), Head(200, ANY), Send(role() + chunk("01")))
+    # Fourteen characters would be held without it; seven are, which is more than half of what may be.
+    play.at(1.3).give(body(chunk("f"))).expect(Send(chunk("2345678")))
+    play.at(1.4).give(body(chunk("g"))).expect()
+    play.at(1.45).give(body(chunk("hijklm"))).expect(Send(chunk("9abcde")))
+
+
 def test_a_window_in_which_no_text_comes_shows_what_is_checked():
     play = waiting(plan(stages=stages(mode="window")))
     play.at(1.0).give(body(role(), chunk("012345"))).expect()

@@ -11,6 +11,7 @@ from penstock.bench.asking import CHUNK
 from penstock.bench.children import TARGETS, Site, Target, site
 from penstock.bench.failover import FAILOVER_TITLE, failover_job, failover_round
 from penstock.bench.figures import Figures, figures_of
+from penstock.bench.guardrails import GUARDRAILS_TITLE, guardrails_job, guardrails_round
 from penstock.bench.hang import HANG_TITLE, hang_job, hang_round
 from penstock.bench.job import Job
 from penstock.bench.rows import TITLE as ROWS_TITLE
@@ -24,8 +25,8 @@ WIRES_ROUNDS = 3
 """Each loads every wire, with nginx beside it."""
 FAILOVER_ROUNDS = HANG_ROUNDS = 2
 """Each goes through every way of failing, or waits for a provider that was ejected."""
-LEDGER_ROUNDS = 3
-"""Its figure hardly varies."""
+LEDGER_ROUNDS = GUARDRAILS_ROUNDS = 3
+"""Their figures hardly vary."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +168,14 @@ MEASURES = (
         quick=hang_job(64, ramp=0.3, window=0.6),
         most=HANG_ROUNDS,
         alone=hang_round,
+    ),
+    Measure(
+        name="guardrails",
+        title=GUARDRAILS_TITLE,
+        job=guardrails_job(64, ramp=0.5, window=2.5),
+        quick=guardrails_job(16, ramp=0.2, window=0.6),
+        most=GUARDRAILS_ROUNDS,
+        alone=guardrails_round,
     ),
     Measure(
         name="ledger",

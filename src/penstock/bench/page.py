@@ -141,6 +141,12 @@ The provider that hangs is a process that was stopped: the kernel takes its conn
 answers. Found again is the time from the instant at which it goes on, while it is ejected, until a user is served by
 it; in between they are served by a second target. Nobody hangs: the average of before and after. At most two rounds.
 """,
+    "guardrails": """\
+Redaction is measured by itself, in one process and on one thread; hostile texts are beginnings of something, over and
+over, and the row has the worst of them. Moderation is measured through the gateway: a service beside it
+is asked about every text, in windows of 400 characters, and finds nothing. Passthrough: the average of before and
+after. At most three rounds.
+""",
     "ledger": """\
 In a process of its own, all its threads together: a row is opened, brought up to date once, settled from the provider's
 usage, spooled, and written to SQLite. The same loop without rows is taken off. All other measures are without a ledger.

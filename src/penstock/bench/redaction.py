@@ -41,6 +41,7 @@ _HOSTILE = {
     "credentials": "/a:b",
     "telephones": "(555) 555-",
     "tokens": "eyJ",
+    "no tokens": "eyJ" * 2700 + " ",
     "keys": "sk-" + "a" * 16,
     "an open key": "-----BEGIN PRIVATE KEY-----" + "A" * 7900,
     "placeholders": "<EMAIL_",

@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.bench.goals import Column, Goal
 from penstock.bench.goals_of_failures import COLUMNS_OF_FAILURES, OF_FAILURES
+from penstock.bench.guardrails import COLUMNS_OF_GUARDRAILS, OF_GUARDRAILS
 from penstock.bench.measures import Outcome
 from penstock.bench.proc import Machine
 from penstock.bench.spread import Spread
@@ -70,6 +71,7 @@ GOALS = (
         rows=tuple(case.label for case in CASES if case.limit == TRANSLATED_LIMIT),
     ),
     *OF_FAILURES,
+    *OF_GUARDRAILS,
     Goal("ledger", "core_percent", "10,000 ledger rows a minute, under 3 % of a core", 3.0, "%", rows=("ledger",)),
 )
 
@@ -114,6 +116,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("cpu_us_per_chunk_x_nginx", "× nginx", ".2f"),
     ),
     **COLUMNS_OF_FAILURES,
+    **COLUMNS_OF_GUARDRAILS,
     "ledger": (
         ("core_percent", "% of a core", ".2f"),
         ("cpu_us_per_row", "CPU µs/row", ".0f"),

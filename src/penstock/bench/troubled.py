@@ -55,6 +55,7 @@ def troubled(routes: Mapping[str, Any]) -> Iterator[Troubled]:
                 for each in ("healthy", "failing", "gone")
             },
             "routes": dict(routes),
+            "ledger": None,
             "telemetry": {"log": "json"},
         }
         config = folder / "penstock.yaml"

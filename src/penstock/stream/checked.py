@@ -98,7 +98,7 @@ class CheckedClient(StagedClient):
             self._queue.append((self._checks.total, carries, out))
             self._waits += len(out)
         self._ask()
-        self._pass_on()
+        self._pass_on(carries=carries)
         if self._waits > self._stages.max_held and self.verdict is None:
             self.verdict = Block("more of the answer waits for checks than may be held back (delivery.max_held)")
 
@@ -113,19 +113,21 @@ class CheckedClient(StagedClient):
             self._machine.epoch += 1
         self._check_at = due
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, *, carries: bool = False) -> None:
         """What may be shown goes out; a frame without text only where the text before it is right, or text follows."""
         checks = self._checks
         allowed, cleared, count = checks.allowed(self.now, last=self._complete), checks.cleared, 0
-        for place, (mark, carries, _) in enumerate(self._queue, 1):
+        if carries and (head := next((mark for mark, some, _ in self._queue if some), checks.total + 1)) <= checks.even:
+            allowed = max(allowed, head)
+        for place, (mark, some, _) in enumerate(self._queue, 1):
             if mark > allowed:
                 break
-            if carries or mark <= cleared:
+            if some or mark <= cleared:
                 count = place
         for _ in range(count):
-            _, carries, frame = self._queue.popleft()
+            _, some, frame = self._queue.popleft()
             self._waits -= len(frame)
-            self._output = self._output or carries
+            self._output = self._output or some
             self._seen.edit(frame)
             super()._deliver(frame)
 
@@ -177,7 +179,8 @@ class CheckedClient(StagedClient):
     def _judged(self, verdict: Block | None, now: float) -> None:
         self.now = now
         if verdict is not None:
-            self.verdict = verdict
+            # It is the end that was waited for, if one was.
+            self.verdict, self._awaiting = verdict, False
             failed = isinstance(verdict, Unchecked)
             self._machine.end(faults.unchecked(verdict.reason) if failed else faults.blocked(verdict.reason), now)
             return

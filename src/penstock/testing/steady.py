@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 from collections.abc import AsyncIterator
 
@@ -39,7 +40,7 @@ async def gaps(process: ServeProcess, tokens: int = 500, **headers: str) -> list
         client.close()
         assert answer.marks == 1, answer.body[-300:]
         times = [at for at, _ in answer.reads]
-        return [after - before for before, after in zip(times, times[1:], strict=False)]
+        return [after - before for before, after in itertools.pairwise(times)]
 
     found = await asyncio.gather(*(one() for _ in range(STREAMS)))
     return sorted(gap for some in found for gap in some)

@@ -8,6 +8,7 @@ from penstock.usage import Usage
 from penstock.wire.cohere_chat import event_frame, last_frame
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number
 from penstock.wire.edit_runs import Kind, Place, Texts
+from penstock.wire.edit_splice import Spot, only
 
 _PLAN: Place = ("reasoning", 0, 1_000)
 """The channel of the plan before tool calls."""
@@ -58,12 +59,17 @@ class CohereEditor(SSEEditor):
         shown = kind == "content-start"
         for field, channel in _TEXTS.items():
             if isinstance(content, dict) and isinstance(content.get(field), str):
+                if kind == "content-delta" and _plain(body, delta, content):
+                    self._spot = Spot(field, (channel, 0, index), varies=True)
                 shown = self._shown(content, field, (channel, 0, index)) or shown
         if self._changed:
             self._edited = True
             body.pop("logprobs", None)
             delta.pop("logprobs", None)
         return shown
+
+    def _text_changed(self, place: Place) -> None:
+        self._edited = True
 
     def _shown(self, holder: dict[str, Any], field: str, place: Place, *, arguments: bool = False) -> bool:
         before = holder.get(field)
@@ -106,3 +112,11 @@ class CohereEditor(SSEEditor):
             return None
         closing = b"".join(event_frame({"type": "content-end", "index": index}) for index in self._open)
         return closing + last_frame(self._id, usage, "MAX_TOKENS" if kind == "length" else "COMPLETE")
+
+
+_EVENT, _DELTA, _CONTENT = (frozenset(names) for names in (("type", "index", "delta"), ("message",), ("content",)))
+
+
+def _plain(body: dict[str, Any], delta: dict[str, Any], content: dict[str, Any]) -> bool:
+    """A delta carries one text and nothing else."""
+    return only(body, _EVENT) and only(delta, _DELTA) and only(delta["message"], _CONTENT) and len(content) == 1

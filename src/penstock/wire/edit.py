@@ -16,6 +16,7 @@ from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import ClientSession
 from penstock.wire.edit_arguments import ArgumentsRun
+from penstock.wire.edit_forms import Form, Seen, form_of
 from penstock.wire.edit_runs import ALONE, Kind, Place, Run, TextRun, Texts
 from penstock.wire.edit_splice import Spot, Template, template_of
 
@@ -78,6 +79,9 @@ class FrameEditor:
         self._changed = False
         self._slots: dict[Place, tuple[Any, Any]] = {}
         self._before: list[bytes] = []
+        self._spot: Spot | None = None
+        self._form: Form | None = None
+        """Of the frame before the one in hand."""
 
     # -- for the wires --------------------------------------------------------------------------------------------
 
@@ -85,6 +89,29 @@ class FrameEditor:
         self._changed = False
         self._slots = {}
         self._before = []
+        self._spot = None
+
+    def _shortly(self, data: bytes) -> bytes | None:
+        """A frame of the form of the one before it, edited; None for any other."""
+        form = self._form
+        seen = None if form is None else form.seen(data)
+        if form is None or seen is None:
+            return None
+        spot = form.spot
+        out = self._run(spot.place, arguments=spot.arguments).feed(seen.text) if seen.text else ""
+        if out:
+            self.released = True
+        return self._alike(seen, spot, out)
+
+    def _alike(self, seen: Seen, spot: Spot, out: str) -> bytes:
+        """The frame with what of its text goes out."""
+        if out == seen.text:
+            return seen.frame
+        self._text_changed(spot.place)
+        return seen.written(out) if out else b""
+
+    def _text_changed(self, place: Place) -> None:
+        """The text of a channel is not the provider's any more."""
 
     def _run(self, place: Place, *, arguments: bool = False) -> Run:
         run = self._runs.get(place)
@@ -185,8 +212,6 @@ class SSEEditor(FrameEditor):
         super().__init__(texts, asked)
         self._framer = sse.SSEFramer(1 << 62)
         self._template: Template | None = None
-        self._spot: Spot | None = None
-        """Of the frame in hand."""
 
     def edit(self, data: bytes) -> bytes:
         """See `Editor`."""
@@ -195,6 +220,9 @@ class SSEEditor(FrameEditor):
             text = template.text(data)
             if text is not None:
                 return self._spliced(template, text, data)
+        short = self._shortly(data)
+        if short is not None:
+            return short
         frames = self._framer.feed(data)
         if self._framer.pending:
             # The provider's last frame may lack its blank line.
@@ -214,10 +242,8 @@ class SSEEditor(FrameEditor):
         self._text_changed(spot.place)
         return template.frame(out) if out or spot.keeps else b""
 
-    def _text_changed(self, place: Place) -> None:
-        """The text of a channel is not the provider's any more."""
-
     def _frame(self, frame: bytes) -> bytes:
+        self._form = None
         data = sse.payload(frame)
         block = None
         if data is None or not data.startswith(b"{"):
@@ -233,9 +259,10 @@ class SSEEditor(FrameEditor):
             # Nobody can say what is in it.
             return b""
         self._begin_frame()
-        self._spot = None
         shown = self._body(body)
-        if self._spot is not None:
+        if self._spot is not None and self._spot.varies:
+            self._form = form_of(frame, self._spot)
+        elif self._spot is not None:
             self._template = template_of(frame, self._spot)
         before = b"".join(self._before)
         if not shown:

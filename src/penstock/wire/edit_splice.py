@@ -30,6 +30,8 @@ class Spot(NamedTuple):
     place: Place
     arguments: bool = False
     keeps: bool = False
+    varies: bool = False
+    """Frames are alike in a form only (`edit_forms`)."""
 
 
 class Template(NamedTuple):

@@ -10,6 +10,7 @@ from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
 from penstock.wire.edit_runs import Kind, Place, Texts
+from penstock.wire.edit_splice import Spot, only
 from penstock.wire.gemini_client import usage_metadata, wants_sse
 
 _OPAQUE = OPAQUE | {"thoughtSignature", "mimeType", "startIndex", "endIndex", "groundingChunkIndices"}
@@ -54,6 +55,7 @@ class GeminiEditor(SSEEditor):
 
     def _body(self, body: dict[str, Any]) -> bool:
         self._top = {name: body[name] for name in ("modelVersion", "responseId") if name in body} or self._top
+        self._spot = _spot(body)
         shown = "candidates" not in body
         for candidate in objects(body.get("candidates")):
             shown = self._candidate(candidate) or shown
@@ -88,6 +90,9 @@ class GeminiEditor(SSEEditor):
                 self._walk(candidate[name], "text", index, _OPAQUE)
         self._changed = self._changed or before
         return shown or finished
+
+    def _text_changed(self, place: Place) -> None:
+        self._edited.add(place[1])
 
     def _part(self, index: int, part: dict[str, Any]) -> bool:
         if isinstance(part.get("text"), str):
@@ -156,3 +161,24 @@ class GeminiEditor(SSEEditor):
 
 def _signed(part: dict[str, Any]) -> bool:
     return bool(part.get("thought")) and "thoughtSignature" in part
+
+
+_TOP = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
+_CANDIDATE, _CONTENT, _PART = (
+    frozenset({"content", "index"}),
+    frozenset({"parts", "role"}),
+    frozenset({"text", "thought"}),
+)
+
+
+def _spot(body: dict[str, Any]) -> Spot | None:
+    """The text of a chunk that carries one and nothing else."""
+    candidates = objects(body.get("candidates"))
+    if not only(body, _TOP) or len(candidates) != 1 or not only(candidates[0], _CANDIDATE):
+        return None
+    content = candidates[0].get("content")
+    parts = content.get("parts") if isinstance(content, dict) and only(content, _CONTENT) else None
+    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict) or not only(parts[0], _PART):
+        return None
+    kind: Kind = "reasoning" if parts[0].get("thought") else "text"
+    return Spot("text", (kind, number(candidates[0].get("index")), 0), varies=True)

@@ -8,7 +8,9 @@ from penstock.framing.ndjson import NDJSONFramer, undressed
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.edit import Asked, FinishKind, FrameEditor, objects
+from penstock.wire.edit_forms import Seen, form_of
 from penstock.wire.edit_runs import Kind, Place, Texts
+from penstock.wire.edit_splice import Spot, only
 from penstock.wire.ollama_chat_writer import counters, line, timestamp
 
 _TEXTS: dict[str, Kind] = {"content": "text", "thinking": "reasoning"}
@@ -27,13 +29,22 @@ class OllamaEditor(FrameEditor):
 
     def edit(self, data: bytes) -> bytes:
         """See `edit.Editor`."""
+        short = self._shortly(data)
+        if short is not None:
+            return short
         frames = self._framer.feed(data)
         if self._framer.pending:
             # The provider's last line may lack its end.
             frames.append(self._framer.close())
         return b"".join([self._line(frame) for frame in frames])
 
+    def _alike(self, seen: Seen, spot: Spot, out: str) -> bytes:
+        if "instant" in seen.parts.re.groupindex:
+            self._top["created_at"] = seen.parts["instant"].decode()
+        return super()._alike(seen, spot, out)
+
     def _line(self, frame: bytes) -> bytes:
+        self._form = None
         data = frame.strip()
         if not data.startswith(b"{"):
             data = undressed(data) or b""
@@ -45,7 +56,9 @@ class OllamaEditor(FrameEditor):
         if not isinstance(body, dict):
             return frame if not data else b""
         self._begin_frame()
+        spot = _spot(body) if frame.startswith(b"{") else None
         shown = self._body(body)
+        self._form = form_of(frame, spot) if spot is not None else None
         before = b"".join(self._before)
         return before + ((line(body) if self._changed else frame) if shown else b"")
 
@@ -81,3 +94,15 @@ class OllamaEditor(FrameEditor):
             return None
         message = {"role": "assistant", "content": ""}
         return line({**self._top, "message": message, "done": True, "done_reason": kind, **counters(usage)})
+
+
+_LINE, _MESSAGE = frozenset({"model", "created_at", "message", "done"}), frozenset({"role", *_TEXTS})
+
+
+def _spot(body: dict[str, Any]) -> Spot | None:
+    """The text of a line that carries one and nothing else."""
+    message = body.get("message")
+    if body.get("done") or not only(body, _LINE) or not isinstance(message, dict) or not only(message, _MESSAGE):
+        return None
+    said = [field for field in _TEXTS if message.get(field)]
+    return Spot(said[0], (_TEXTS[said[0]], 0, 0), varies=True) if len(said) == 1 else None

@@ -8,7 +8,9 @@ from typing import Any
 from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
+from penstock.wire.edit_forms import Seen
 from penstock.wire.edit_runs import Kind, Place, Texts
+from penstock.wire.edit_splice import Spot, only
 from penstock.wire.openai_responses_client import ResponsesClient
 
 _OPAQUE = OPAQUE | {
@@ -51,6 +53,13 @@ _UNTOUCHED = frozenset(
     {"response.created", "response.in_progress", "response.queued", "response.audio.delta", "response.audio.done"}
     | {"error", "keepalive"}
 )
+
+
+_PLAIN = frozenset(
+    {"type", "sequence_number", "item_id", "output_index", "content_index", "summary_index", "delta", "logprobs"}
+    | {"obfuscation"}
+)
+"""What a delta has that carries one text and nothing else."""
 
 
 class ResponsesEditor(SSEEditor):
@@ -118,7 +127,10 @@ class ResponsesEditor(SSEEditor):
         before = body.get("delta")
         if not isinstance(before, str) or not before:
             return True
-        self._text(body, "delta", place, arguments=stem.endswith("_arguments"))
+        arguments = stem.endswith("_arguments")
+        if type(body.get("sequence_number")) is int and not body.get("logprobs") and only(body, _PLAIN):
+            self._spot = Spot("delta", place, arguments=arguments, varies=True)
+        self._text(body, "delta", place, arguments=arguments)
         self._said.setdefault(place, []).append(body["delta"])
         if self._changed:
             self._edited.add(place)
@@ -126,6 +138,18 @@ class ResponsesEditor(SSEEditor):
             if body.get("logprobs"):
                 body["logprobs"] = []
         return bool(body["delta"])
+
+    def _alike(self, seen: Seen, spot: Spot, out: str) -> bytes:
+        if seen.text:
+            self._said.setdefault(spot.place, []).append(out)
+        if out != seen.text:
+            self._edited.add(spot.place)
+            if not out:
+                self._shift -= 1
+                return b""
+        said = int(seen.parts["number"])
+        self._next = said + self._shift + 1
+        return seen.written(out, said + self._shift if self._shift else None)
 
     def _done(self, stem: str, body: dict[str, Any]) -> bool:
         place = self._place(stem, body)

@@ -68,7 +68,9 @@ class Checks:
         self._fresh: dict[Place, list[str]] = {}
         self._fresh_size = 0
         self._since = self._came = 0.0
-        self._shown = 0
+        self._shown = self._most = 0
+        self._full = False
+        """The window is full, and moves."""
         self._before: dict[Place, str] = {}
         self._sizes: dict[Place, int] = {}
 
@@ -93,9 +95,17 @@ class Checks:
             return self.cleared
         if self._policy.mode == "audit" or self.off:
             return self.total
-        behind = self.total - self._policy.characters
-        self._shown = max(behind, self.cleared if last or now >= self._idle else behind)
+        behind, idle = self.total - self._policy.characters, last or now >= self._idle
+        self._full = not idle and (self._full or behind > self._most)
+        self._shown = max(behind, self.cleared if idle else behind)
+        self._most = max(self._most, self._shown)
         return self._shown
+
+    @property
+    def even(self) -> int:
+        """How much may be shown in exchange for text that comes. Words are not all as long: one shall go out for each
+        that comes, not none and then two. A window that is full keeps half of what it may hold at least."""
+        return self.total - (self._policy.characters + 1) // 2 if self._full else -1
 
     @property
     def _idle(self) -> float:
