@@ -261,7 +261,7 @@ MUTANTS = [
         "what came before a frame that is too large is lost",
         "5",
         UPSTREAM,
-        "            self._frames(attempt, error.frames, now)\n",
+        "        self._frames(attempt, error.frames, now)\n",
         "",
         "stream/test_plays_failed.py",
     ),
