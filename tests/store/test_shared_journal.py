@@ -143,6 +143,27 @@ async def test_M6_a_store_that_does_not_answer_slows_nobody(rig: Rig, redis: Red
     await one.record()
 
 
+async def test_M6_a_client_that_leaves_while_the_store_is_asked(rig: Rig, redis: RedisServer) -> None:
+    one, _ = await pair(rig, redis, [hdr(), role(), until_closed()])
+    redis.freeze()
+    try:
+        client = await one.connect()
+        await client.post(CHAT, request(), {**ON, "idempotency-key": "k"})
+        await until(lambda: bool(one._server.server_state.connections))
+        await asyncio.sleep(0.1)
+        client.abort()
+        await until(lambda: not one._server.server_state.connections)
+    finally:
+        redis.thaw()
+    # It is not there any more when its answer could begin: that is a stream like any other that is left, resumable.
+    await until(lambda: len(rig.upstreams[0].requests) == 1, within=10)  # type: ignore[union-attr]
+    await until(lambda: one.metric("penstock_client_buffer_bytes") == 0)
+    assert not one.gateway.application.buffers._own
+    stopped = await one.post(f"/v1/streams/{one.accepted[0]}/stop", b"")
+    assert stopped.status == 200
+    assert (await one.record())["outcome"] == "stopped"
+
+
 async def test_M6_streams_are_shared_again_when_the_store_is_back(rig: Rig, redis: RedisServer) -> None:
     one, other = await pair(rig, redis, *[[hdr(), role(), tok(20, gap=0.01), fin(), done()]] * 30)
     await redis.kill()

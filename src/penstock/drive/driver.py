@@ -303,6 +303,8 @@ class _Listener:
             return
         try:
             passed = driver._pass_on(self._attempt, data, driver._now())
+            if passed is not None and driver._log is not None:
+                driver._log.append(passed)
             if passed is data and chunk is not None and driver._write_chunk is not None:
                 driver._write_chunk(chunk)
             elif passed is not None:

@@ -62,9 +62,14 @@ class LaneProtocol(HttpToolsProtocol):
             return lane
         if self._lane is not None:
             self._lane.leave()
-        self._lane = Lane(self, cycle, buffers)
-        buffers.enter(self._lane, buffer)
-        return self._lane
+        lane = Lane(self, cycle, buffers)
+        if self.transport.is_closing():
+            # The client has gone before its answer could begin. Whoever asks is told so as always: later.
+            self.loop.call_soon(lane.lost)
+        else:
+            self._lane = lane
+            buffers.enter(lane, buffer)
+        return lane
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -135,6 +140,27 @@ def _is_reset(transport: asyncio.Transport) -> bool:
         return True
 
 
+class Nowhere(asyncio.Transport):
+    """The transport of a client that is gone."""
+
+    def is_closing(self) -> bool:
+        """It is."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits."""
+        return 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Into the void."""
+
+    def close(self) -> None:
+        """It is closed."""
+
+    def abort(self) -> None:
+        """It is closed."""
+
+
 class Lane:
     """A sink (see `ports.Sink`) on uvicorn's transport."""
 
@@ -153,7 +179,7 @@ class Lane:
 
     def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffers: Buffers):
         self._protocol = protocol
-        self._transport = protocol.transport
+        self._transport = Nowhere() if protocol.transport.is_closing() else protocol.transport
         self._buffers = buffers
         self._stuck: asyncio.TimerHandle | None = None
         """Looks, behind the end, whether what waited was read."""

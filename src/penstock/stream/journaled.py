@@ -18,13 +18,12 @@ from penstock.stream.summary import Summary
 class JournaledClient(ClientSide):
     """As `ClientSide`; everything is in an Append before it is in a Send, and Seal is the journal's end."""
 
-    passes = False
-
     def __init__(self, plan: Plan, account: Summary, out: list[Command], now: float):
         super().__init__(plan, account, out, now)
         asked = plan.resumable or Resumable()
         events = numbering.form_of(plan.client.content_type) == numbering.EVENTS
         self._numbers = numbering.Numbers(plan.stream) if asked.ids and events else None
+        self._passes = self._passes and self._numbers is None
         self._sealed = False
 
     def flush(self, now: float) -> None:

@@ -30,7 +30,7 @@ from penstock.outcome import Outcome
 from penstock.policy import failover
 from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
-from penstock.stream.commands import Command, Done, Record, Send
+from penstock.stream.commands import Append, Command, Done, Record, Send
 from penstock.stream.continuing import Continuing
 from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
@@ -117,7 +117,7 @@ class Stream(Timing):
         if type(happened) is inputs.UpstreamBytes:
             data = self.pass_on(happened.attempt, happened.data, now)
             if data is not None:
-                return [Send(data)]
+                return [Send(data)] if self._plan.resumable is None else [Append(data), Send(data)]
         elif not self.over:
             self._path.leave()
             self.epoch += 1

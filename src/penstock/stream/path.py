@@ -36,8 +36,9 @@ class Path:
         """…and so many bytes."""
 
     def pass_on(self, number: int, data: bytes, now: float) -> bytes | None:
-        """A piece of the body of attempt ``number``: what is to be written to the client, when there is nothing else to
-        do. None: there may be anything to do, by the machine's commands."""
+        """A piece of the body of attempt ``number``: what is to be written to the client, and into the journal of a
+        resumable stream, when there is nothing else to do. None: there may be anything to do, by the machine's
+        commands."""
         alike = self._alike
         if (
             alike.attempt == number

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 from penstock.testing.client import CHAT
 from penstock.testing.process import ServeProcess
@@ -40,7 +40,7 @@ async def gaps(process: ServeProcess, tokens: int = 500, **headers: str) -> list
         client.close()
         assert answer.marks == 1, answer.body[-300:]
         times = [at for at, _ in answer.reads]
-        return [after - before for before, after in itertools.pairwise(times)]
+        return [after - before for before, after in pairwise(times)]
 
     found = await asyncio.gather(*(one() for _ in range(STREAMS)))
     return sorted(gap for some in found for gap in some)
