@@ -23,7 +23,7 @@ from penstock.capture.keeper import Keeper
 from penstock.config import values
 from penstock.config.journal import path_of
 from penstock.config.renewal import renewed
-from penstock.config.values import Config, Server
+from penstock.config.values import Config
 from penstock.config.values import Ledger as LedgerAt
 from penstock.drive.journal import Journal
 from penstock.drive.loads import Loads
@@ -49,9 +49,6 @@ from penstock.telemetry.recorder import TelemetryRecorder
 from penstock.upstream.pool import Pool
 
 logger = logging.getLogger("penstock.app")
-SEND_BUFFER = 128 * 1024
-"""Bytes that the kernel may hold for a client: part of what a client that reads nothing costs."""
-BACKLOG = 2048
 KEEP_ALIVE = 75
 """Seconds that an idle client connection is kept: over the 60 s of the usual balancers in front."""
 PING_INTERVAL = 20.0
@@ -232,39 +229,6 @@ def check(config: Config) -> None:
 def application(config: Config) -> Application:
     """The gateway as an ASGI application, to run under any ASGI server or to mount in another application."""
     return Gateway(config).application
-
-
-def listen(host: str, port: int, *, share: bool = False) -> socket.socket:
-    """A listening socket; ``share``: others that also share may listen there too. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if share:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Accepted sockets inherit it.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def listen_for_all(server: Server) -> list[socket.socket]:
-    """A listening socket for each worker, all at one port. Raises OSError."""
-    if server.workers == 1:
-        return [listen(server.host, server.port, share=server.reuse_port)]
-    port = server.port
-    if not server.reuse_port:
-        # Is the port free? Sockets that share it would not say.
-        with contextlib.closing(listen(server.host, port)) as alone:
-            port = alone.getsockname()[1]
-    first = listen(server.host, port, share=True)
-    port = first.getsockname()[1]
-    return [first, *(listen(server.host, port, share=True) for _ in range(1, server.workers))]
 
 
 class _Server(uvicorn.Server):

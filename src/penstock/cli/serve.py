@@ -20,6 +20,7 @@ from penstock.config.demo import redaction_routes
 from penstock.config.values import Server
 from penstock.errors import PenstockError
 from penstock.pages import page
+from penstock.server import sockets
 from penstock.sim import Sim
 
 
@@ -127,7 +128,7 @@ def _gateway(config: Config) -> app.Gateway:
 
 def _listen(server: Server) -> list[socket.socket]:
     try:
-        return app.listen_for_all(server)
+        return sockets.listen_for_all(server)
     except OSError as error:
         _fail(f"cannot listen on {server.host}:{server.port}: {error.strerror or error}")
 

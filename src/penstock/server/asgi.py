@@ -27,6 +27,7 @@ from penstock.server import websocket
 from penstock.server.answers import answer
 from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
+from penstock.server.bodies import ClientGone, whole_body
 from penstock.server.bookkeeping import Account, Bookkeeper
 from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
@@ -56,10 +57,6 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 logger = logging.getLogger("penstock.server")
 READER_BUFFER = 256 * 1024
 """Bytes that may wait for one who takes a stream up again."""
-
-
-class ClientGone(Exception):
-    """The client left before its request was whole."""
 
 
 class Application:
@@ -222,7 +219,11 @@ class Application:
         key = self._keyring.who(scope["headers"], scope["query_string"])
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
-        path, headers, body = scope["penstock.path"], tuple(scope["headers"]), await self._body(scope, receive)
+        path, headers, body = (
+            scope["penstock.path"],
+            tuple(scope["headers"]),
+            await whole_body(scope, receive, self._config.server.max_body),
+        )
         taken = await self._resuming.taken_up(wire, headers, key)
         if taken is not None:
             await self._read(taken, scope, receive, send)
@@ -329,27 +330,6 @@ class Application:
                 task.cancel()
             if driver.outcome is None and sink.on_left is not None and not sink.ended:
                 sink.on_left()
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        limit = self._config.server.max_body
-        too_large = BadRequest(
-            f"the request body is over {limit} bytes (server.max_body)", status=413, code="request_too_large"
-        )
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if length.isdigit() and int(length) > limit:
-            raise too_large
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > limit:
-                raise too_large
-            if not message.get("more_body", False):
-                return b"".join(pieces)
 
     def _start_store(self) -> None:
         if self._resuming.store is not None:
