@@ -21,6 +21,7 @@ from penstock.config.values import Config, Key, Ledger, Metering, Target
 from penstock.metering.prices import Price, Rates
 from penstock.policy.limits import Budget, Limits
 from penstock.policy.metadata import Metadata
+from penstock.stages.redact.policy import RedactPolicy
 from penstock.testing import frames
 from penstock.testing.client import RawClient
 from penstock.testing.process import ServeProcess, document
@@ -236,3 +237,16 @@ def checkpointed(path: Path) -> list[Any]:
             counted = json.loads(body.encode())["counted"]
             return [counted["input"] is not None, counted["output"]]
     return []
+
+
+async def test_H10_a_row_says_how_much_was_redacted_and_has_its_tags(rig: Rig, start: Start) -> None:
+    """Of a resumable stream too."""
+    upstream = await rig.upstream(*2 * [[hdr(), role(), raw(frames.chunk("to a@b.com, c@d.com")), fin(), done()]])
+    redact = RedactPolicy(detectors=("email",), replace="[{kind}]")
+    gateway = await start(upstream, stages=(redact,), route_fields={"tags": (("policy", "eu-1"),)})
+    await gateway.ask()
+    client = await gateway.open(headers={"x-penstock-resume": "on"})
+    answer = await client.answer()
+    assert b"@" not in answer.body and answer.body.count(b"[email]") == 2
+    for row in await rows(gateway):
+        assert (row["outcome"], row["redactions"], row["tags"]) == ("completed", 2, {"policy": "eu-1"})

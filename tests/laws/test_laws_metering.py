@@ -15,7 +15,7 @@ from penstock.metering.row import Tokens, opened
 from penstock.outcome import Outcome
 from penstock.stream.commands import Append
 from penstock.stream.settlement import Terms, settle
-from penstock.testing.playbook import BYTE_METER
+from penstock.testing.playbook import BYTE_METER, plan
 from penstock.testing.run import Meanwhile, Script, run, script
 from penstock.testing.transcript import Transcript
 from penstock.wire.openai_chat import ChatDecoder
@@ -92,3 +92,10 @@ def test_counted_and_delivered_are_each_what_they_say(plan, upstream, client):
         if tally.delivered is not None:
             assert tally.delivered.generated <= line.counted.generated
     assert row.cost == sum(line.cost or 0 for line in row.attempts)
+
+
+def test_of_a_whole_answer_that_went_on_and_then_failed_nothing_was_delivered():
+    asked = plan(stream=False, continues=True, targets=1)
+    transcript = run(metered(asked), [script(TOKENS[0], clean=False)])
+    assert (transcript.account.warnings, transcript.outcome) == (["continued"], Outcome.UPSTREAM_CUT)
+    assert settle(transcript.account, OPENED, 2.0, TERMS).row.delivered == Tokens()

@@ -17,7 +17,7 @@ from penstock.stream.inputs import (
 )
 from penstock.stream.plan import Plan
 from penstock.testing import frames, gemini, messages, playbook
-from penstock.testing.laws import comparable
+from penstock.testing.replaying import comparable
 from penstock.testing.transcript import Transcript
 from penstock.wire.alike import Alike
 

@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.config.renewal import renewed
-from penstock.config.values import Config, Journal, Provider, Route, Server, Target, Telemetry
+from penstock.config.values import CaptureSinks, Config, Journal, Provider, Route, Server, Target, Telemetry
 from penstock.server.siblings import Siblings
 from penstock.telemetry.merged import merged
 from penstock.telemetry.metrics import Metrics
@@ -67,11 +67,13 @@ def test_a_reload_changes_all_but_what_waits_for_a_restart() -> None:
         providers=(Provider(name="b", wire="openai-chat", base_url="http://b/v1"),),
         routes=(Route(name="m", targets=(Target("b", "y"),)),),
         journal=Journal(ttl=5.0),
+        capture=CaptureSinks(),
         telemetry=Telemetry(prometheus=False, log="console"),
     )
     config, waiting = renewed(OLD, new)
     assert (config.providers, config.routes) == (new.providers, new.routes)
     assert config.server == Server(port=8080, workers=2, drain=5.0, max_body=2048)
     assert config.telemetry == Telemetry(prometheus=False, log="json") and config.journal == OLD.journal
-    assert set(waiting) == {"server.port", "server.workers", "telemetry.log", "journal"}
+    assert config.capture is None
+    assert set(waiting) == {"server.port", "server.workers", "telemetry.log", "journal", "capture"}
     assert renewed(OLD, OLD) == (OLD, ())

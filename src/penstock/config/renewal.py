@@ -19,6 +19,6 @@ def renewed(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
         for name in kept.__struct_fields__
         if getattr(kept, name) != getattr(said, name)
     ]
-    kept = {name: getattr(old, name) for name in ("journal", "limits", "ledger", "metering", "prices")}
+    kept = {name: getattr(old, name) for name in ("journal", "limits", "ledger", "metering", "prices", "capture")}
     waiting += [name for name, value in kept.items() if value != getattr(new, name)]
     return msgspec.structs.replace(new, server=server, telemetry=telemetry, **kept), tuple(waiting)

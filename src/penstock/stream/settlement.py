@@ -162,6 +162,9 @@ def _nothing() -> tuple[Known, charge.Amount]:
 def _delivered(attempt: AttemptSummary, summary: Summary) -> Tokens | None:
     """What the client was sent of an attempt; while the stream goes on, all that came of the one that serves it."""
     tally = attempt.tally
+    if summary.outcome is not None and not summary.streamed and not summary.committed:
+        # An answer in one piece that went on with another attempt, and then came to nothing.
+        return None
     if tally is None or summary.outcome is not None or attempt.lost or attempt.outcome is not None:
         return None if tally is None else tally.delivered
     return tally.tokens() if summary.committed and summary.streamed else None

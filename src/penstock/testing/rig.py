@@ -25,34 +25,25 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import uvicorn
 
 from penstock import app
-from penstock.config.values import CaptureSinks, Config, Journal, Key, Provider, Route, Server, Target
+from penstock.config.values import Config
 from penstock.drive.driver import Driver
-from penstock.policy.deadlines import Deadlines
-from penstock.policy.delivery import Delivery, SlowClient
-from penstock.policy.guards import Guards
-from penstock.policy.hedge import HedgeAfter
-from penstock.policy.rate import MinRate
-from penstock.policy.silence import SilenceRules
 from penstock.server.sockets import listen
-from penstock.stages.moderate.policy import ModeratePolicy
-from penstock.stages.own import OwnStage
-from penstock.stages.redact.policy import RedactPolicy
 from penstock.store.database import StoreError
 from penstock.store.query import Query
 from penstock.telemetry.log import LineHandler, LogWriter
 from penstock.testing.client import CHAT, Answer, RawClient
+from penstock.testing.settings import MODEL as MODEL
+from penstock.testing.settings import Upstream as Upstream
+from penstock.testing.settings import config as config
 from penstock.testing.upstream import TASK, Blackhole, Script, ScriptedUpstream
 from penstock.wire import json
 
-MODEL = "m"
-"""The route of a rig's gateway."""
-Upstream = ScriptedUpstream | Blackhole
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
@@ -64,80 +55,6 @@ async def until(condition: Callable[[], object], within: float = 2.0, what: str 
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"not within {within:g} s: {what or condition}") from None
-
-
-def config(
-    upstreams: Sequence[Upstream | str],
-    *,
-    wire: str = "openai-chat",
-    connect: float = 0.5,
-    first_token: float | None = 0.5,
-    between_tokens: float | None = 0.5,
-    total: float | None = 3.0,
-    min_rate: MinRate | None = None,
-    keepalive: float | None = None,
-    commit_after: float | None = None,
-    buffer: int = 256 * 1024,
-    slow_timeout: float | None = 0.5,
-    settle: float = 0.2,
-    health: bool = True,
-    retries: int = 0,
-    hedge: HedgeAfter | None = None,
-    mid_stream: Literal["fail", "continue"] = "fail",
-    silence: SilenceRules | None = None,
-    stages: tuple[RedactPolicy | ModeratePolicy | OwnStage, ...] = (),
-    guards: Guards = Guards(),  # noqa: B008 (a value)
-    keys: tuple[Key, ...] = (),
-    provider: dict[str, Any] | None = None,
-    server: dict[str, Any] | None = None,
-    journal: dict[str, Any] | None = None,
-    route_fields: dict[str, Any] | None = None,
-    capture: CaptureSinks | None = None,
-    **delivery: Any,
-) -> Config:
-    """A configuration with one route ``m`` that tries ``upstreams`` (or their base URLs) in order.
-
-    All speak ``wire``. ``provider``, ``server``, ``journal`` and ``route_fields`` hold further fields of every
-    `Provider`, of `Server`, of `Journal` and of the `Route`, ``delivery`` of `Delivery`.
-    """
-    urls = [upstream if isinstance(upstream, str) else upstream.base_url for upstream in upstreams]
-    if not wire.startswith("openai-"):
-        urls = [url.removesuffix("/v1") for url in urls]
-    common: dict[str, Any] = {"wire": wire, "api_key": "sk-scripted-secret", **(provider or {})}
-    route = Route(
-        name=MODEL,
-        targets=tuple(Target(f"m{number}", "model") for number in range(1, len(urls) + 1)),
-        deadlines=Deadlines(
-            connect=connect,
-            first_token=first_token,
-            between_tokens=between_tokens if silence is None else silence.ceiling,
-            silence=silence,
-            total=total,
-            min_rate=min_rate,
-        ),
-        delivery=Delivery(
-            keepalive=keepalive,
-            commit_after=commit_after,
-            slow_client=SlowClient(buffer=buffer, timeout=slow_timeout),
-            settle=settle,
-            **delivery,
-        ),
-        health=health,
-        retries=retries,
-        hedge=hedge,
-        mid_stream=mid_stream,
-        stages=stages,
-        guards=guards,
-        **(route_fields or {}),
-    )
-    return Config(
-        server=Server(**(server or {})),
-        providers=tuple(Provider(name=f"m{n}", base_url=url, **common) for n, url in enumerate(urls, 1)),
-        routes=(route,),
-        keys=keys,
-        journal=Journal(**(journal or {})),
-        capture=capture,
-    )
 
 
 def request(model: str = MODEL, stream: bool | None = True, **body: Any) -> dict[str, Any]:
