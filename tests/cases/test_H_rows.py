@@ -84,7 +84,8 @@ async def test_H9_one_row_a_stream_in_every_wire(rig: Rig, start: Start, provide
     gateway = await start(upstream, wire=provider.wire, health=False)
     for _ in endings:
         await provider.speaker.ask(gateway, stream)
-    found = await rows(gateway)
+    # Rows are settled later while the vocabulary is loaded: not in the order in which the streams began.
+    found = sorted(await rows(gateway), key=lambda row: row["started_at"])
     assert [row["outcome"] for row in found] == ["completed", "upstream_cut", "stalled"]
     assert [row["stream"] for row in found] == [record["stream"] for record in gateway.records]
     for row in found:
@@ -154,6 +155,22 @@ async def test_H13_what_must_be_counted_first_is_not_guessed(rig: Rig, start: St
     assert b'"cost_usd":null' in answer.body
     (row,) = await rows(gateway)
     assert row["cost_usd"] == (9 + 10 * TEXT) * 1e-9
+
+
+@STREAM
+async def test_H10_a_row_has_what_stages_found_the_tags_and_why_attempts_failed(
+    rig: Rig, start: Start, stream: bool
+) -> None:
+    said = [hdr(), role(), raw(frames.chunk("ask jane@exam")), raw(frames.chunk("ple.com now")), fin(), done()]
+    first, second = await rig.upstream([st(500)]), await rig.upstream(said)
+    stages = (RedactPolicy(detectors=("email",)),)
+    gateway = await start(first, second, stages=stages, route_fields={"tags": (("team", "blue"),)})
+    await gateway.ask(stream, messages=HELLO)
+    (row,) = await rows(gateway)
+    assert (row["redactions"], row["tags"]) == (1, {"team": "blue"})
+    failed, served = row["attempts"]
+    assert failed["outcome"] == "upstream_error" and "500" in failed["reason"]
+    assert (served["outcome"], served["reason"]) == (None, "")
 
 
 async def test_A4_what_a_key_has_spent_is_the_sum_of_its_rows(rig: Rig, start: Start) -> None:
