@@ -52,7 +52,7 @@ FOUND: dict[str, list[str]] = {
     ],
     "mac": ["00:1A:2b:3c:4D:5e", "00-1a-2b-3c-4d-5e", "001a.2b3c.4d5e"],
     "url_credentials": ["user:hunter2", "admin:p@ss:word"],
-    "jwt": [JWT, "eyJhbGciOiJub25lIn0.eyJhIjoxfQ."],
+    "jwt": [JWT, "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.", "eyJ" + "x5c" * 300 + ".eyJhIjoxfQ.c2ln"],
     "private_key": [
         PEM,
         "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg",

@@ -48,6 +48,7 @@ def _ipv6(text: str) -> int:
 _HEX = "[0-9A-Fa-f]"
 _PEM_HEADER = r"\s{0,4}(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): [^\r\n\\]{0,100}(?:\\[rn]|[\r\n]){1,8}"
 _PEM_BODY = rf"[A-Za-z0-9+/=\s\\\x22']{{0,{MANY}}}+"
+_JWT_REST = rf"[\w-]{{4,{MANY}}}+(?:\.[\w-]{{0,{MANY}}}+){{0,3}}"
 
 GENERAL = (
     # Without an end line too: a key that was cut off, or that the body's characters do not cover, is still a key.
@@ -56,7 +57,9 @@ GENERAL = (
         rf"-----BEGIN (?:[A-Z0-9]{{1,20}} ){{0,3}}PRIVATE KEY(?: BLOCK)?-----(?:{_PEM_HEADER}){{0,6}}{_PEM_BODY}"
         r"(?:-----END [A-Z0-9 ]{1,60}-----)?",
     ),
-    Detector("jwt", rf"eyJ[\w-]{{8,{MANY}}}+\.[\w-]{{4,{MANY}}}+(?:\.[\w-]{{0,{MANY}}}+){{0,3}}"),
+    Detector("jwt", rf"eyJ[\w-]{{8,128}}+\.{_JWT_REST}"),
+    # A head with certificates in it. Not inside a word, which may hold many beginnings: each would be read to its end.
+    Detector("jwt", rf"(?<![\w-])eyJ[\w-]{{129,{MANY}}}+\.{_JWT_REST}"),
     Detector("url_credentials", r"(?<=/)[^\s/?#@:\x22'<>]{0,128}:[^\s/?#\x22'<>]{1,256}(?=@)"),
     Detector(
         "email",

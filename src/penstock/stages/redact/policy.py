@@ -17,8 +17,8 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 # Keys come before what could take a piece of them; bare numbers come last.
-_GENERAL_FIRST = GENERAL[:2]
-CATALOG: tuple[Detector, ...] = (*_GENERAL_FIRST, *API_KEYS, *GENERAL[2:], *NATIONAL_IDS)
+_GENERAL_FIRST = GENERAL[:3]
+CATALOG: tuple[Detector, ...] = (*_GENERAL_FIRST, *API_KEYS, *GENERAL[3:], *NATIONAL_IDS)
 """Every built-in detector, in order of priority."""
 
 KINDS: tuple[str, ...] = tuple(dict.fromkeys(detector.kind for detector in CATALOG))
