@@ -1,5 +1,6 @@
 # make run    a gateway with a simulated provider, on a fresh machine
 # make test   everything that must hold, on a fresh machine (installs what the tests need)
+# make thorough what takes too long for every change: all mutants, long looks at the laws
 # make check  formatting, lint, types, floors
 # make corpus every recorded stream of the providers through its own wire, counted
 # make outages the pictures of docs/failover.md, from simulated outages
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check corpus outages billing bench llama-server clean
+.PHONY: run test thorough check corpus outages billing bench llama-server clean
 
 run: $(VENV)/.installed
 	$(BIN)/penstock demo
@@ -18,6 +19,11 @@ test: $(VENV)/.tested check
 	tools/install-test-services
 	tools/install-test-clients
 	$(BIN)/python -m pytest --reruns 1 --numprocesses 2 --dist loadfile
+
+thorough: $(VENV)/.tested
+	tools/install-test-services
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -m thorough
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/mutants tests/laws tests/policy
 
 check: $(VENV)/.tested
 	$(BIN)/ruff format --check .

@@ -43,6 +43,7 @@ def test_a_quick_run_of_one_measure(tmp_path: Path) -> None:
     assert str(tmp_path) not in page
 
 
+@pytest.mark.thorough
 def test_a_quick_run_of_the_wires(tmp_path: Path) -> None:
     numbers, written = tmp_path / "bench.json", tmp_path / "performance.md"
     done = subprocess.run(
@@ -65,6 +66,7 @@ def test_a_quick_run_of_the_wires(tmp_path: Path) -> None:
     assert "CPU a chunk, translated, the costliest pair, at most 2.5 × nginx" in page
 
 
+@pytest.mark.thorough
 def test_a_quick_run_of_providers_that_fail(tmp_path: Path) -> None:
     numbers, written = tmp_path / "bench.json", tmp_path / "performance.md"
     done = subprocess.run(

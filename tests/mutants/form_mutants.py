@@ -94,12 +94,4 @@ FORMS = [
         "pass",
         _PLAYS,
     ),
-    (
-        "a verdict that falls last has no end",
-        "moderation",
-        "stream/checked.py",
-        "self.verdict, self._awaiting = verdict, False",
-        "self.verdict = verdict",
-        _PLAYS,
-    ),
 ]

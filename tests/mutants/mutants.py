@@ -507,14 +507,6 @@ MUTANTS = [
         METERING,
     ),
     Mutant(
-        "a folded answer that never was is delivered",
-        "7",
-        CLIENT,
-        "        if last and self._account.committed and (",
-        "        if last and (",
-        "stream/test_plays_metering.py",
-    ),
-    Mutant(
         "all of a stream is delivered, whoever left",
         "7",
         "metering/tally.py",

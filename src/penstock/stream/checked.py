@@ -179,8 +179,7 @@ class CheckedClient(StagedClient):
     def _judged(self, verdict: Block | None, now: float) -> None:
         self.now = now
         if verdict is not None:
-            # It is the end that was waited for, if one was.
-            self.verdict, self._awaiting = verdict, False
+            self.verdict = verdict
             failed = isinstance(verdict, Unchecked)
             self._machine.end(faults.unchecked(verdict.reason) if failed else faults.blocked(verdict.reason), now)
             return

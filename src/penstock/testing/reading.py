@@ -163,6 +163,7 @@ def readings(transcript: Transcript) -> list[Reading]:
     """Every attempt of a transcript, read up to its close."""
     found: list[Reading] = []
     open_: dict[int, Reading] = {}
+    broken: Reading | None = None
     for number, turn in enumerate(transcript.turns):
         cause = turn.cause
         current = open_.get(getattr(cause, "attempt", -1))
@@ -178,10 +179,10 @@ def readings(transcript: Transcript) -> list[Reading]:
                 current.began = number
         for command in turn.commands:
             if isinstance(command, Close):
-                open_.pop(command.attempt, None)
+                broken = open_.pop(command.attempt, None)
             elif isinstance(command, Open):
                 plan = transcript.plan
-                behind = next((one for one in reversed(found) if one.behind is None), None) if command.behind else None
+                behind = broken if command.behind else None
                 reading = Reading(plan, command.attempt, command.target, plan.delivery.max_frame, behind)
                 open_[command.attempt] = reading
                 found.append(reading)
