@@ -178,7 +178,7 @@ async def test_K2_nothing_of_a_stream_outlives_it(rig: Rig) -> None:
             await many(gateway.port, 500, seed=4)
             await over(gateway)
             # A client that has closed is looked at for a moment more.
-            await until(lambda: not lingering(before), within=5, what="all that has gone is freed")
+            await until(lambda: not lingering(before), within=30, what="all that has gone is freed")
         finally:
             gc.enable()
 
