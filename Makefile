@@ -18,7 +18,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.tested check
 	tools/install-test-services
 	tools/install-test-clients
-	$(BIN)/python -m pytest --reruns 1 --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --reruns 1 --numprocesses 4 --dist loadfile
 
 thorough: $(VENV)/.tested
 	tools/install-test-services
