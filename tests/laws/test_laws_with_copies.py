@@ -60,7 +60,8 @@ def test_a_copy_changes_nothing(plan, stages, upstream, client, original):
 def test_a_redacted_copy_is_what_a_client_that_reads_all_was_sent(plan, stages, upstream):
     watched, tape = taped(plan if stages is None else staged(plan, stages))
     sent = run(watched, [upstream])
-    if plan.request.stream and sent.account.keepalives == 0:
+    numbered = plan.resumable is not None and plan.resumable.ids
+    if plan.request.stream and sent.account.keepalives == 0 and not numbered:
         copied = b"".join(frame for _, frame in tape.frames)
         assert sent.body.startswith(copied)
         assert b'"choices"' not in sent.body[len(copied) :]

@@ -182,7 +182,7 @@ def readings(transcript: Transcript) -> list[Reading]:
                 broken = open_.pop(command.attempt, None)
             elif isinstance(command, Open):
                 plan = transcript.plan
-                behind = broken if command.behind else None
+                behind = (broken.behind or broken) if broken is not None and command.behind else None
                 reading = Reading(plan, command.attempt, command.target, plan.delivery.max_frame, behind)
                 open_[command.attempt] = reading
                 found.append(reading)
