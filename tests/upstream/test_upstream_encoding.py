@@ -12,7 +12,7 @@ from penstock.upstream.pool import Pool
 
 TEXT = b"".join(b'data: {"n": %d}\n\n' % number for number in range(200))
 CODED = {
-    "gzip": gzip.compress(TEXT),
+    "gzip": gzip.compress(TEXT, mtime=0),
     "gzip, several members": gzip.compress(TEXT[:900]) + gzip.compress(TEXT[900:]),
     "deflate": zlib.compress(TEXT),
     "deflate, bare": zlib.compress(TEXT)[2:-4],
