@@ -100,7 +100,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -
         assert process.stderr.readline() == "paced, round 1 of 1\n"
         time.sleep(0.3)
         started = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert len(started) == 4 and len(list(tmp_path.iterdir())) == 1
+        assert len(started) == 4 and len(list(tmp_path.glob("penstock-bench-*"))) == 1
         process.send_signal(number)
         assert process.wait(20) == 1
         assert process.stderr.read().strip() == "Aborted!"
@@ -108,7 +108,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: int) -
         process.kill()
         process.communicate()
     assert not [pid for pid in started if Path("/proc", pid).exists()]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("penstock-bench-*")) == []
 
 
 def test_a_measure_that_there_is_not_is_refused() -> None:
