@@ -178,7 +178,7 @@ async def test_K2_nothing_of_a_stream_outlives_it(rig: Rig) -> None:
             await many(gateway.port, 500, seed=4)
             await over(gateway)
             # A client that has closed is looked at for a moment more.
-            await until(lambda: not lingering(before), within=30, what="all that has gone is freed")
+            await until(lambda: not lingering(before), within=5, what="all that has gone is freed")
         finally:
             gc.enable()
 
@@ -327,7 +327,10 @@ async def test_K1_resumable_clients_that_read_nothing_cost_the_journal_and_no_mo
     long = [hdr(), role(), *[raw(FRAME)] * (20 * MIB // len(FRAME)), fin(), done()]
     upstream = await rig.upstream(*[[hdr(), role(), *[raw(FRAME)] * 20, fin(), done()]] * 20, *[long] * 5)
     policy = {"delivery": {"slow_client": {"timeout": "1s"}, "on_disconnect": "detach"}}
-    settings = {**document([upstream.base_url], **policy), "journal": {"per_stream": "1MiB", "total": "2MiB"}}
+    journal = {"per_stream": "1MiB", "total": "2MiB"}
+    # Without counting: the vocabulary is tens of MiB, and is loaded while the first streams are under way.
+    uncounted = {"ledger": None, "metering": None}
+    settings = {**document([upstream.base_url], **policy), **uncounted, "journal": journal}
     async with ServeProcess(settings, tmp_path) as process:
         await warm(process)
         before = process.memory
@@ -339,9 +342,7 @@ async def test_K1_resumable_clients_that_read_nothing_cost_the_journal_and_no_mo
                 await asyncio.sleep(0.05)
         # They were let go, the answers went on into the journal, and that kept their latest frames.
         assert {(record["outcome"], record["leaving"]) for record in process.records[20:]} == {("completed", "detach")}
-        assert max(samples) < 5 * MIB + 2 * MIB + 24 * MIB, (
-            "the rest is what a heap keeps back; the answers are 100 MiB"
-        )
+        assert max(samples) < 5 * MIB + 2 * MIB + 4 * MIB
         for client in clients:
             assert await client.gone() in ("cut", "reset")
         assert process.errors == []
