@@ -39,7 +39,7 @@ async def counts(process: ServeProcess) -> dict[str, float]:
 
 
 async def counted(process: ServeProcess, sink: str, fate: str, least: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while (await counts(process))[f'{{fate="{fate}",sink="{sink}"}}'] < least:
             await asyncio.sleep(0.02)
 
@@ -93,7 +93,7 @@ async def test_kill_9_between_any_two_writes_costs_no_copy_that_was_kept(sim, tm
                 await process.exit_code()
         async with ServeProcess(sinks, tmp_path) as process:
             last = await stream(process)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(20):
                 while last not in {line["stream"] for line in collector.lines}:
                     await asyncio.sleep(0.02)
         # Some were kept behind the last look; some may have come twice.
@@ -117,7 +117,7 @@ async def test_a_dead_webhook_and_a_full_spool_harm_no_stream(sim, tmp_path):
 
 async def counted_any(process: ServeProcess) -> None:
     total = len(process.records)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while sum((await counts(process)).values()) < total:
             await asyncio.sleep(0.02)
 

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,17 @@ def test_nothing_of_it_is_left_open(tmp_path):
     segments.append(b"b", 0.0)
     segments.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_is_the_current_one_before_it_is_there(tmp_path, monkeypatch):
+    segments = Segments(tmp_path / "spool", size=100)
+    seen: list[bool] = []
+
+    def opened(path: Path, *_: object, **__: object) -> FileIO:
+        seen.append(segments.current == path)
+        return FileIO(path, "xb")
+
+    monkeypatch.setattr("penstock.capture.segments.FileIO", opened)
+    segments.append(b"x", 0.0)
+    segments.close()
+    assert seen == [True]

@@ -104,8 +104,13 @@ class Segments:
             self._at = self._file.seek(0, os.SEEK_END)
             return self._file
         path = self._directory / f"{self._number:09}{SUFFIX}"
-        self._file = FileIO(path, "xb", opener=_private)
+        # Named before it is there: who reads along would take an empty file that is not the current one for a used one.
         self._path, self._at, self._since = path, 0, now
+        try:
+            self._file = FileIO(path, "xb", opener=_private)
+        except OSError:
+            self._path = None
+            raise
         self._number += 1
         if self._keep is not None:
             for old in self.paths[: -self._keep]:
