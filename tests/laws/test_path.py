@@ -16,7 +16,7 @@ from penstock.stream.inputs import (
     UpstreamOpened,
 )
 from penstock.stream.plan import Plan
-from penstock.testing import frames, gemini, messages, playbook
+from penstock.testing import frames, gemini, messages, playbook, responses
 from penstock.testing.replaying import comparable
 from penstock.testing.transcript import Transcript
 from penstock.wire.alike import Alike
@@ -65,6 +65,33 @@ def test_usage_that_comes_with_every_delta():
     same(plan, pieces)
     account = played(plan, pieces).account
     assert account.usage is not None and (account.usage.output, account.token_events) == (89, 89)
+
+
+@pytest.mark.parametrize("deltas", [3, 70])
+def test_the_copies_that_end_a_stopped_answer_have_what_was_passed_on(deltas):
+    plan = messages.plan(client="openai-responses", upstream="openai-responses")
+    place = {"item_id": "i0", "output_index": 0, "content_index": 0}
+    said = ({"sequence_number": number + 2, **place, "delta": f"w{number} "} for number in range(deltas))
+    frames_ = [responses.frame("response.output_text.delta", **one) for one in said]
+    part = {"type": "output_text", "text": "", "annotations": []}
+    opened = responses.frame("response.content_part.added", sequence_number=1, **place, part=part)
+    whole = [responses.created(), responses.added(), opened, *frames_]
+
+    def stopped() -> Transcript:
+        transcript = Transcript(plan)
+        transcript.start(0.0)
+        for happened in (UpstreamOpened(0), UpstreamHead(0, 200, ()), *(UpstreamBytes(0, one) for one in whole)):
+            transcript.give(happened, 0.1)
+        transcript.give(Stop(), 0.2)
+        return transcript
+
+    quick = stopped()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Alike, "learn", lambda *_: None)
+        slow = stopped()
+    assert quick.body == slow.body
+    assert f"w{deltas - 1} ".encode() in quick.body.split(b"event: response.output_text.done")[1]
+    same(plan, [(0.1 * number, frame) for number, frame in enumerate(whole, 1)])
 
 
 def test_blocks_that_follow_each_other():

@@ -16,6 +16,7 @@ from penstock.wire.anthropic_messages import MessagesDecoder
 from penstock.wire.cohere_chat import CohereDecoder
 from penstock.wire.gemini import GeminiDecoder
 from penstock.wire.openai_chat import ChatDecoder
+from penstock.wire.openai_responses import ResponsesDecoder
 
 _HEAD = b'data: {"id":"c1","model":"m","choices":[{"index":0,"delta":{"%b":'
 _TAIL = b',"role":null},"finish_reason":null}],"usage":null}\n\n'
@@ -161,8 +162,54 @@ def test_a_provider_whose_frames_are_never_alike_is_not_learnt_from_for_ever():
 
 def test_counts_that_come_with_every_delta_are_read_with_it():
     alike = taught_by_gemini()
-    assert asked(alike, gemini(" does", '{"promptTokenCount":3,"candidatesTokenCount":8,"x":[{"a":1}]}')) == " does"
-    assert alike.usage == Usage(input=3, output=8)
+    assert asked(alike, gemini(" does", '{"promptTokenCount":30,"candidatesTokenCount":8}')) == " does"
+    assert alike.usage() == Usage(input=30, output=8)
+    assert alike.usage() is None
+
+
+def responses(text: str, number: int, **other: object) -> bytes:
+    said = {"type": "response.output_text.delta", "sequence_number": number, "item_id": "msg_1", "output_index": 0}
+    data = json.dumps({**said, "content_index": 0, "delta": text, **other}, separators=(",", ":"))
+    return f"event: response.output_text.delta\ndata: {data}\n\n".encode()
+
+
+def taught_by_responses() -> Alike:
+    alike, decoder = Alike(), ResponsesDecoder()
+    said = {"type": "response.created", "sequence_number": 0, "response": {"id": "r1", "output": []}}
+    item = {"type": "message", "id": "msg_1", "content": []}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    for event in (
+        said,
+        {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
+        {"type": "response.content_part.added", "sequence_number": 2, "output_index": 0, "content_index": 0}
+        | {"item_id": "msg_1", "part": part},
+    ):
+        decoder.decode(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    by = responses(" river", 9)
+    alike.learn(3, by, decoder.decode(by)[1], decoder)
+    assert alike.attempt == 3
+    return alike
+
+
+def test_numbered_deltas_are_read_while_their_numbers_go_up_by_one():
+    alike = taught_by_responses()
+    assert [asked(alike, responses(" x", number)) for number in (10, 11, 12)] == [" x"] * 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(responses("x", 9), id="the same number"),
+        pytest.param(responses("x", 11), id="one was left out"),
+        pytest.param(responses("x", 100), id="a number that begins with the next"),
+        pytest.param(responses("x", 10).replace(b":10,", b":010,"), id="no number"),
+        pytest.param(responses("x", 10, content_index=1), id="another part"),
+        pytest.param(responses("", 10), id="an empty text"),
+        pytest.param(responses("x", 10, sequence_number=11), id="the number twice"),
+    ],
+)
+def test_other_numbers_are_left_to_the_decoder(data):
+    assert asked(taught_by_responses(), data) == ""
 
 
 @pytest.mark.parametrize(
@@ -171,6 +218,9 @@ def test_counts_that_come_with_every_delta_are_read_with_it():
         pytest.param(gemini("x", '{"promptTokenCount":,"candidatesTokenCount":8}'), id="no number"),
         pytest.param(gemini("x", '{"promptTokenCount":"3"}'), id="no count"),
         pytest.param(gemini("x", "{}"), id="nothing counted"),
+        pytest.param(gemini("x", '{"promptTokenCount":3,"candidatesTokenCount":8,"x":[{"a":1}]}'), id="another form"),
+        pytest.param(gemini("x", '{"promptTokenCount":3,"candidatesTokenCount":08}'), id="a zero in front"),
+        pytest.param(gemini("x", '{"promptTokenCount":3,"candidatesTokenCount":8e9}'), id="an exponent"),
         pytest.param(gemini("x", "{},{}"), id="two objects"),
         pytest.param(gemini("é"), id="bytes that are not characters"),
     ],

@@ -50,8 +50,6 @@ class Path:
             passed.append(now)
             self._texts.append(text)
             self._size += len(data)
-            if alike.usage is not None:
-                self._upstream.report(alike.usage)
             if len(passed) == _MOST:
                 self.count(fold=True)
             return data
@@ -91,8 +89,13 @@ class Path:
         account.token_events += len(passed)
         account.bytes_in += self._size
         account.bytes_out += self._size
+        alike, text = self._alike, "".join(self._texts)
+        alike.passed(attempt.decoder, text, len(passed))
+        usage = alike.usage()
+        if usage is not None:
+            self._upstream.report(usage)
         if attempt.tally is not None:
-            attempt.tally.heard.append(self._alike.kind("".join(self._texts), self._alike.choice))
+            attempt.tally.heard.append(alike.kind(text, alike.choice))
             if fold:
                 attempt.tally.fold()
         passed.clear()

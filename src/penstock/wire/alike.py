@@ -15,43 +15,55 @@ import msgspec
 from penstock.events import Event, Reasoning, Text
 from penstock.usage import Usage
 from penstock.wire.base import Decoder
-from penstock.wire.filling import Filling
+from penstock.wire.filling import Filling, Likeness, counts_like
 
 _STRING = msgspec.json.Decoder(str)
 _PROBES = ("[probe]", "[another]")
 _RARE = 32
 """Frames that were learnt from and had no like, in a row: from then on nothing is learnt."""
-Read = Callable[[bytes], "bool | Usage | None"]
 _LINE_END = re.compile("[\x85\u2028\u2029]")
 """Wires whose clients break on them mend them."""
 
 
 class Alike:
     """What the next frame of attempt number ``attempt`` may be like: ``head`` and ``tail`` are its bytes around the
-    text, and around what fills the frame up behind it. A new one is like nothing."""
+    text, and around a number before it and what fills the frame up behind it. A new one is like nothing."""
 
     __slots__ = (
-        "_chances", "_padding", "_reads", "_start", "_stop", "attempt", "choice", "head", "kind", "tail", "usage",
+        "_chances", "_counts", "_filling", "_lead", "_likeness", "_number", "_padding", "_right", "_start", "_stop",
+        "attempt", "choice", "head", "kind", "tail",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._chances = _RARE
         self._start = self._stop = 0
+        self._number = -1
+        """The number before the next text; -1 where there is none…"""
+        self._lead = b""
+        """…and what stands between it and the text."""
         self._padding = b""
         """What stands between the text and the filling, if there is one…"""
-        self._reads: Read = bytes.isalnum
-        """…and what reads it."""
+        self._right: Callable[[bytes], object] = bytes.isalnum
+        """…what says whether that is right…"""
+        self._counts: Callable[[bytes], Usage | None] | None = None
+        """…and what reads usage from it, where it reports some…"""
+        self._filling = b""
+        """…as the last one did, which was read but not for that; empty where none was."""
+        self._likeness = Likeness()
         self.attempt = -1
         self.head = self.tail = b""
         self.kind: type[Text] | type[Reasoning] = Text
         self.choice = 0
-        self.usage: Usage | None = None
-        """That of the frame that was read, on wires which report it with every delta."""
 
     def read(self, frame: bytes) -> str:
         """The text of a frame that begins with ``head`` and ends with ``tail``; empty where what is between is not
-        one string that every client can read, and a filling if there was one."""
-        start, padding = self._start, self._padding
+        one string that every client can read, with the next number before it and a filling behind it if there were."""
+        start, padding, number = self._start, self._padding, self._number
+        if number >= 0:
+            lead = b"%d%b" % (number, self._lead)
+            if not frame.startswith(lead, start):
+                return ""
+            start += len(lead)
         try:
             if not padding:
                 text = _STRING.decode(frame[start : self._stop])
@@ -60,14 +72,29 @@ class Alike:
                 text = _STRING.decode(frame[start:stop])
                 if not frame.startswith(padding, stop):
                     return ""
-                said = self._reads(frame[stop + len(padding) : self._stop])
-                if said is not True:
-                    if type(said) is not Usage or not text.isascii():
+                filling = frame[stop + len(padding) : self._stop]
+                if not self._right(filling):
+                    return ""
+                if self._counts is not None:
+                    if not text.isascii():
                         return ""
-                    self.usage = said
+                    self._filling = filling
         except (msgspec.DecodeError, UnicodeDecodeError):
             return ""
+        if number >= 0:
+            if not text:
+                return ""
+            self._number = number + 1
         return text if text.isascii() or not _LINE_END.search(text) else ""
+
+    def usage(self) -> Usage | None:
+        """What the last frame that was read reports, on wires which do with every delta. Told once."""
+        filling, self._filling = self._filling, b""
+        return self._counts(filling) if filling and self._counts is not None else None
+
+    def passed(self, decoder: Decoder, text: str, frames: int) -> None:
+        """So many frames that were read were handed on, with this text altogether."""
+        self._likeness.passed(decoder, text, frames)
 
     def forget(self, *, useful: bool) -> None:
         """Something else came: what follows is to be read by the decoder again."""
@@ -76,10 +103,10 @@ class Alike:
             self._chances = _RARE
 
     def learn(self, attempt: int, frame: bytes, events: tuple[Event, ...], decoder: Decoder) -> None:
-        """From a frame that was handed on as it is and means ``events``. The decoder, a steady one, is asked once more
-        whether it is the text, and the text alone, that the event is made of."""
-        event = events[0]
-        if self._chances <= 0 or not isinstance(event, (Text, Reasoning)):
+        """From a frame that was handed on as it is and means ``events``. The decoder is asked once more whether it is
+        the text, and the text alone, that the event is made of."""
+        event, likeness = events[0], decoder.alike
+        if self._chances <= 0 or likeness is None or not isinstance(event, (Text, Reasoning)):
             return
         self._chances -= 1
         try:
@@ -90,21 +117,31 @@ class Alike:
         at = frame.find(text)
         if at < 0 or not frame.endswith(b"\n"):
             return
-        head, padding, filling, tail, reads = frame[:at], *_filled(frame[at + len(text) :], decoder.alike or ())
+        head, number, lead = frame[:at], -1, b""
+        if likeness.number:
+            found = re.search(likeness.number + rb"(0|[1-9][0-9]{0,14})(?=,)", head)
+            if found is None:
+                return
+            number, lead, head = int(found[1]) + 1, head[found.end() :], head[: found.start(1)]
+        padding, filling, tail = self._fill(frame[at + len(text) :], likeness.fillings)
         other = _PROBES[event.text == _PROBES[0]]
-        probe = head + msgspec.json.encode(other) + padding + filling + tail
-        if decoder.decode(probe) == (probe, (type(event)(other, event.choice), *events[1:])):
+        told = b"%d%b" % (number, lead) if number >= 0 else b""
+        probe = head + told + msgspec.json.encode(other) + padding + filling + tail
+        if likeness.decode(decoder, probe) == (probe, (type(event)(other, event.choice), *events[1:])):
             self.attempt = attempt
-            self.head, self.tail, self._padding, self._reads = head, tail, padding, reads
+            self.head, self.tail, self._padding, self._filling = head, tail, padding, b""
             self._start, self._stop = len(head), -len(tail)
-            self.kind, self.choice, self.usage = type(event), event.choice, None
+            self._number, self._lead, self._likeness = number, lead, likeness
+            self.kind, self.choice = type(event), event.choice
 
-
-def _filled(rest: bytes, fillings: tuple[Filling, ...]) -> tuple[bytes, bytes, bytes, Read]:
-    """What follows a text: what stands before its filling, the filling, what stands behind it, and what reads one."""
-    for filling in fillings:
-        at = rest.find(filling.mark)
-        found = filling.form.search(rest, at + len(filling.mark)) if at >= 0 else None
-        if found:
-            return rest[: found.start()], found[0], rest[found.end() :], filling.read
-    return b"", b"", rest, bytes.isalnum
+    def _fill(self, rest: bytes, fillings: tuple[Filling, ...]) -> tuple[bytes, bytes, bytes]:
+        """What follows a text: what stands before its filling, the filling, what stands behind it."""
+        for filling in fillings:
+            at = rest.find(filling.mark)
+            found = filling.form.search(rest, at + len(filling.mark)) if at >= 0 else None
+            if found and (filling.usage is None or filling.usage(found[0]) is not None):
+                self._counts = filling.usage
+                self._right = filling.right if filling.usage is None else counts_like(found[0])
+                return rest[: found.start()], found[0], rest[found.end() :]
+        self._counts = None
+        return b"", b"", rest

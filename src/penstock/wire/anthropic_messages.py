@@ -29,7 +29,7 @@ from penstock.wire import json
 from penstock.wire.anthropic_blocks import Blocks, finish_kind, read_usage
 from penstock.wire.anthropic_errors import error_in_text, error_report
 from penstock.wire.base import Decoded
-from penstock.wire.filling import BLANKS
+from penstock.wire.filling import BLANKS, Likeness
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -57,7 +57,7 @@ _EMPTY_IS_RIGHT = frozenset({"refusal", "max_tokens", "model_context_window_exce
 class MessagesDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
-    alike = (BLANKS,)
+    alike = Likeness((BLANKS,))
 
     def __init__(self) -> None:
         self._id: str | None = None

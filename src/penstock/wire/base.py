@@ -17,7 +17,7 @@ from penstock.events import ErrorReport, Event
 from penstock.request import StreamRequest
 from penstock.usage import Usage
 from penstock.wire.conversation import Conversation
-from penstock.wire.filling import Filling
+from penstock.wire.filling import Likeness
 
 Decoded = tuple[bytes | None, tuple[Event, ...]]
 """The bytes to hand on to a client of the same wire (None: nothing), and what the frame means."""
@@ -68,9 +68,9 @@ class Decoder(Protocol):
     """Reads one answer of a provider; one for each attempt."""
 
     @property
-    def alike(self) -> tuple[Filling, ...] | None:
-        """Not None: a delta of text or reasoning, and one with the same bytes around its text and its filling, leave
-        this decoder as it was, once one such delta was read (see `alike.Alike`). These are the fillings."""
+    def alike(self) -> Likeness | None:
+        """Not None: a delta of text or reasoning, and one with the same bytes around its text, need not be read, once
+        one such delta was (see `alike.Alike`)."""
         ...
 
     @property

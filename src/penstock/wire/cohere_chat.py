@@ -32,6 +32,7 @@ from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.cohere_errors import ended_in_error, error_report
+from penstock.wire.filling import Likeness
 
 
 class _Content(msgspec.Struct, gc=False):
@@ -69,7 +70,7 @@ _ERRORS = ("ERROR", "TIMEOUT")
 class CohereDecoder:
     """Turns the frames of one answer into events and remembers what completeness needs."""
 
-    alike = ()
+    alike = Likeness()
 
     def __init__(self) -> None:
         self._id = ""

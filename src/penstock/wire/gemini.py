@@ -14,6 +14,7 @@ from penstock.events import ErrorReport, Event, Heartbeat, Malformed, Opaque, St
 from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
+from penstock.wire.filling import Likeness
 from penstock.wire.gemini_candidate import CandidateReader, OutOfOrder
 from penstock.wire.gemini_chunk import CHUNK, COUNTS, KINDS, TEXT_CHUNK, Chunk, block_word, compact, read_usage
 from penstock.wire.gemini_errors import error_report
@@ -38,7 +39,7 @@ class GeminiDecoder:
     ``client``: of this wire; None when the answer is told in another.
     """
 
-    alike = (COUNTS,)
+    alike = Likeness((COUNTS,))
 
     marked = False
     """This wire has no end marker: the body's own end is it."""

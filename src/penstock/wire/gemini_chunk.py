@@ -193,11 +193,13 @@ def read_usage(said: UsageMetadata) -> Usage | None:
 
 
 def _counts(data: bytes) -> Usage | None:
-    return read_usage(_USAGE.decode(data))
+    said = _USAGE.decode(data)
+    # Without a count of output, whether it is 0 hangs on the others.
+    return None if said.candidates_token_count is None else read_usage(said)
 
 
 _USAGE = msgspec.json.Decoder(UsageMetadata)
-COUNTS = Filling(b'"usageMetadata":', re.compile(rb"\{[^{}\[\]]*(?:\[[^\[\]]*\][^{}\[\]]*)*\}"), _counts)
+COUNTS = Filling(b'"usageMetadata":', re.compile(rb"\{[^{}\[\]]*(?:\[[^\[\]]*\][^{}\[\]]*)*\}"), usage=_counts)
 """The counts so far, which come with every chunk."""
 
 

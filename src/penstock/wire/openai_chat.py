@@ -29,7 +29,7 @@ from penstock.events import (
 from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
-from penstock.wire.filling import LETTERS
+from penstock.wire.filling import LETTERS, Likeness
 from penstock.wire.openai_chat_calls import CallNumbers
 from penstock.wire.openai_chat_parts import audio_parts, content_parts, string
 from penstock.wire.openai_chat_usage import read_usage
@@ -88,7 +88,7 @@ class ChatDecoder:
     ``expose_usage``: the client asked for the usage frame. ``pin_identity``: see `Delivery.pin_identity`.
     """
 
-    alike = (LETTERS,)
+    alike = Likeness((LETTERS,))
 
     def __init__(self, *, expose_usage: bool = True, pin_identity: bool = False):
         self._expose_usage = expose_usage

@@ -14,9 +14,10 @@ from penstock.events import EndMarker, ErrorReport, Event, Heartbeat, Malformed,
 from penstock.framing import sse
 from penstock.wire import json
 from penstock.wire.base import Decoded
+from penstock.wire.filling import LETTERS, Likeness
 from penstock.wire.openai_errors import error_report
 from penstock.wire.openai_responses_answer import Answer
-from penstock.wire.openai_responses_events import EVENT, TEXT_DELTA, Incoming, incoming
+from penstock.wire.openai_responses_events import EVENT, TEXT_DELTA, Incoming, TextDelta, incoming
 from penstock.wire.openai_responses_reader import ResponsesReader
 
 _HEARTBEAT: tuple[Event, ...] = (Heartbeat(),)
@@ -27,13 +28,26 @@ _TEXT_HEAD = b"event: response.output_text.delta\ndata: "
 _DATA = len(_TEXT_HEAD)
 
 
+class _Deltas(Likeness, frozen=True):
+    """Pieces of the text that is being written: they are kept, and numbered."""
+
+    def decode(self, decoder: ResponsesDecoder, frame: bytes) -> Decoded:
+        delta = decoder.next_text(frame)
+        if delta is None or delta.sequence_number != decoder.number:
+            return None, ()
+        return frame, (Text(delta.delta),)
+
+    def passed(self, decoder: ResponsesDecoder, text: str, frames: int) -> None:
+        decoder.keep(text, frames)
+
+
 class ResponsesDecoder:
     """Turns the frames of one answer into events and reads along, so that the answer can be ended at any place.
 
     ``lead`` is called with the answer at its first token, which is the commit: from then on it is what the client has.
     """
 
-    alike = None
+    alike = _Deltas((LETTERS,), b'"sequence_number":')
 
     def __init__(self, lead: Callable[[Answer], None] | None = None):
         self._lead = lead
@@ -55,10 +69,11 @@ class ResponsesDecoder:
         of its shapes only. Providers' own ``keepalive`` events, missing numbers, missing ``event`` lines and unknown
         events pass as they are.
         """
-        if frame.startswith(_TEXT_HEAD) and frame.find(b"\n", _DATA) == len(frame) - 2:
-            text = self._more_text(frame[_DATA:-2])
-            if text:
-                return frame, (Text(text),)
+        delta = self.next_text(frame)
+        if delta is not None:
+            self._reader.answer.next = delta.sequence_number
+            self.keep(delta.delta, 1)
+            return frame, (Text(delta.delta),)
         data = _payload(frame)
         if data is None:
             return self._decode_slowly(frame)
@@ -68,18 +83,27 @@ class ResponsesDecoder:
             return self._decode_slowly(frame)
         return self._meant(frame, event) if isinstance(event.type, str) else self._decode_slowly(frame)
 
-    def _more_text(self, data: bytes) -> str:
-        """Nearly all frames: the next piece of the text that is being written. Empty for any other."""
+    def next_text(self, frame: bytes) -> TextDelta | None:
+        """Nearly all frames: the next piece of the text that is being written. None for any other."""
+        if not frame.startswith(_TEXT_HEAD) or frame.find(b"\n", _DATA) != len(frame) - 2:
+            return None
         try:
-            event = TEXT_DELTA.decode(data)
+            event = TEXT_DELTA.decode(frame[_DATA:-2])
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return ""
-        delta, reader = event.delta, self._reader
-        if not delta or event.type != _TEXT or reader.at != (event.output_index, event.content_index):
-            return ""
-        reader.answer.next = event.sequence_number + 1
-        reader.keep(reader.pieces, delta)
-        return delta
+            return None
+        at = event.output_index, event.content_index
+        return event if event.delta and event.type == _TEXT and self._reader.at == at else None
+
+    @property
+    def number(self) -> int:
+        """That of the next event."""
+        return self._reader.answer.next
+
+    def keep(self, text: str, frames: int) -> None:
+        """Write down what was said in so many frames."""
+        reader = self._reader
+        reader.answer.next += frames
+        reader.keep(reader.pieces, text)
 
     def _decode_slowly(self, frame: bytes) -> Decoded:
         block = sse.parse(frame)
