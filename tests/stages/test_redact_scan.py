@@ -79,6 +79,8 @@ AHEAD = [
     Detector("run", "-[a-]{1,100}b", ascii_only=False),
     Detector("pair", "-aa", ascii_only=False),
     Detector("three", "a-{0,4}a-{0,4}a", lambda text: 3 if text == "aaa" else 0, ascii_only=False),
+    Detector("alone", "(?<![a-])-(?!-)", ascii_only=False),
+    Detector("first", "(?<!-)a(?=-)", ascii_only=False),
 ]
 
 
