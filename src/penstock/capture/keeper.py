@@ -28,15 +28,18 @@ SPOOL_FILE = 1024 * 1024
 
 
 class Keeper:
-    """The copies of one gateway. Raises PenstockError for sinks that cannot be used."""
+    """The copies of one gateway, or of ``worker``, one of several from 1: each has folders of its own. Raises
+    PenstockError for sinks that cannot be used."""
 
-    def __init__(self, settings: CaptureSinks):
+    def __init__(self, settings: CaptureSinks, worker: int | None = None):
         self.settings = settings
+        self._folder = "" if worker is None else f"worker-{worker}"
         self._seal = sealer(settings.key)
         self._sinks: list[Sink] = []
         self._senders: list[Sender] = []
         if (files := settings.files) is not None:
-            segments = Segments(Path(files.directory), size=files.rotate_size, age=files.rotate_age, keep=files.keep)
+            folder = Path(files.directory, self._folder)
+            segments = Segments(folder, size=files.rotate_size, age=files.rotate_age, keep=files.keep)
             self._sinks.append(Sink("files", segments, memory=settings.memory))
         if (webhook := settings.webhook) is not None:
             self._spool("webhook", webhook.spool, webhook.max_spool, Webhook(webhook))
@@ -55,9 +58,9 @@ class Keeper:
 
     def _spool(self, name: str, folder: str, most: int, receiver: Receiver) -> None:
         """A sink by way of a spool."""
-        segments = Segments(Path(folder), size=SPOOL_FILE)
-        self._sinks.append(Sink(name, segments, memory=self.settings.memory, most=most))
-        self._senders.append(Sender(receiver, self._sinks[-1], Path(folder)))
+        place = Path(folder, self._folder)
+        self._sinks.append(Sink(name, Segments(place, size=SPOOL_FILE), memory=self.settings.memory, most=most))
+        self._senders.append(Sender(receiver, self._sinks[-1], place))
 
     def offer(self, copy: Copy) -> None:
         """A stream is over. Never waits; a copy for which there is no room is counted as dropped."""
