@@ -87,7 +87,7 @@ class Gateway:
         pages: Mapping[str, bytes] | None = None,
     ):
         self.config = config
-        self.keeper = Keeper(config.capture) if config.capture is not None else None
+        self.keeper = Keeper(config.capture, worker.number if worker else None) if config.capture is not None else None
         self.streams = Streams()
         self.targets = Targets(loads=Loads(_places(config)))
         self.writer = writer or LogWriter()

@@ -114,6 +114,17 @@ def test_a_share_of_the_streams(tmp_path):
     copying.close()
 
 
+def test_workers_of_one_gateway_have_folders_of_their_own(tmp_path):
+    settings = sinks(tmp_path, "http://127.0.0.1:1/in")
+    keepers = [Keeper(settings, number) for number in (1, 2)]
+    with pytest.raises(PenstockError, match="in use by another gateway"):
+        Keeper(settings, 2)
+    for keeper in keepers:
+        keeper.close()
+    assert {path.name for path in (tmp_path / "copies").iterdir()} == {"worker-1", "worker-2"}
+    assert {path.name for path in (tmp_path / "spool").iterdir()} == {"worker-1", "worker-2"}
+
+
 async def test_a_route_without_capture_is_not_copied(rig, tmp_path):
     upstream = await rig.upstream([hdr(), *map(raw, ANSWER)])
     gateway = await rig.gateway(upstream, capture=sinks(tmp_path))

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.config import load
 from penstock.config.access import KEYS
-from penstock.config.capture_sinks import FILES, WEBHOOK
+from penstock.config.capture_sinks import DATABASE, FILES, WEBHOOK
 from penstock.config.capture_sinks import KEYS as SINKS
 from penstock.config.journal import KEYS as JOURNAL
 from penstock.config.loader import SERVER, TOP
@@ -53,7 +53,7 @@ def test_the_example_holds_the_defaults():
     assert config.routes[-1] == bare.routes[0]
 
 
-SECTIONS = {"files", "webhook"}
+SECTIONS = {"files", "webhook", "database"}
 EXPLAINED = sorted({*TOP, *SERVER, *KEYS, *DEADLINES, *DELIVERY, *POLICY, *PROVIDER, *JOURNAL, *SINKS} - SECTIONS)
 
 
@@ -62,6 +62,13 @@ def test_every_key_is_explained(key):
     assert f"`{key}" in PAGE
 
 
-@pytest.mark.parametrize("key", [*(f"files.{key}" for key in FILES), *(f"webhook.{key}" for key in WEBHOOK)])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"files.{key}" for key in FILES),
+        *(f"webhook.{key}" for key in WEBHOOK),
+        *(f"database.{key}" for key in DATABASE),
+    ],
+)
 def test_every_key_of_the_sinks_is_explained(key):
     assert f"`{key}`" in PAGE

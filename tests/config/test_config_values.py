@@ -11,6 +11,7 @@ from penstock.config import Config, demo_config, is_loopback, listen_on, load, s
 from penstock.config.credentials import AWS
 from penstock.config.problems import ConfigError
 from penstock.config.values import (
+    CaptureDatabase,
     CaptureFiles,
     CaptureSinks,
     CaptureWebhook,
@@ -100,6 +101,19 @@ def test_copies_and_their_sinks():
         key="***",
         webhook=msgspec.structs.replace(config.capture.webhook, headers=(("x-token", "***"),)),
     )
+
+
+def test_copies_go_into_the_database_of_the_ledger():
+    text = P + "routes: {a: {targets: [openai/x]}}\nledger: {url: 'postgresql://u:secret@h/d'}\n"
+    config = load(text + "capture: {database: {spool: /var/spool, max_spool: 2MiB, keep: 720h}}", {})
+    database = CaptureDatabase(
+        url="postgresql://u:secret@h/d", spool="/var/spool", max_spool=2 * 1024**2, keep=720 * 3600.0
+    )
+    assert config.capture == CaptureSinks(database=database)
+    shown = show(config)
+    assert "secret" not in shown
+    again = load(shown, {}).capture.database
+    assert again == msgspec.structs.replace(database, url=again.url)
 
 
 def test_copies_of_a_route_that_nothing_redacts_draw_a_warning():

@@ -31,8 +31,8 @@ REDACTION = [
     (
         "a candidate that fails hides what is in it",
         "scan.py",
-        "                out.append(buffer[start])\n                at = start + 1\n",
-        "                out.append(buffer[start : match.end()])\n                at = match.end()\n",
+        "                parts.append(buffer[start])\n                at = start + 1\n",
+        "                parts.append(buffer[start : match.end()])\n                at = match.end()\n",
         "detectors",
     ),
     (
@@ -47,7 +47,7 @@ REDACTION = [
     (
         "the rest of a stream goes out unread",
         "scan.py",
-        "out = self._advance(self._buffer, True)",
+        "out = self._told(self._advance(self._buffer, True))",
         "out = self._buffer[self._start :]",
         "detectors",
     ),
@@ -56,10 +56,19 @@ REDACTION = [
     (
         "a long candidate outgrows the cap unseen",
         "scan.py",
-        "min(held + held // 4, self._rules.hold)",
-        "held + held // 4",
+        "min(held + min(held // 4, _STEP), self._rules.hold)",
+        "held + min(held // 4, _STEP)",
         "scan",
     ),
+    ("what was looked at ahead is lost", "scan.py", "[buffer[start], *ahead.parts]", "[buffer[start]]", "scan"),
+    (
+        "what comes later is lost",
+        "scan.py",
+        "self._buffer + buffer[self._seen :], self._start",
+        "self._buffer, self._start",
+        "scan",
+    ),
+    ("a piece is looked at twice", "scan.py", "self._seen += len(piece)", "self._seen += 0", "scan"),
     ("every number is a card", "checksums.py", "> 1 and luhn(digits)", "> 1", "checksums"),
     (
         "a placeholder in pieces is lost",

@@ -75,6 +75,54 @@ def test_a_long_candidate_that_is_looked_at_rarely_ends_the_same(size, piece, en
     assert streamed(Rules(shapes), pieces) == plainly(shapes, text)
 
 
+AHEAD = [
+    Detector("run", "-[a-]{1,100}b", ascii_only=False),
+    Detector("pair", "-aa", ascii_only=False),
+    Detector("three", "a-{0,4}a-{0,4}a", lambda text: 3 if text == "aaa" else 0, ascii_only=False),
+    Detector("alone", "(?<![a-])-(?!-)", ascii_only=False),
+    Detector("first", "(?<!-)a(?=-)", ascii_only=False),
+]
+
+
+@given(
+    st.lists(st.sampled_from(["-", "a", "-aa", "aaa", "aaaaaaa", "-a-a-", "b", " ", "日"]), max_size=24).map("".join),
+    st.lists(st.integers(0, 200), max_size=8),
+    st.sampled_from([8, 20, 60]),
+    st.sampled_from(["block", "release"]),
+)
+def test_what_is_looked_at_ahead_of_a_candidate_makes_no_difference(text, places, hold, overflow):
+    whole = fed(Rules(AHEAD, hold=hold, overflow=overflow), [text])
+    ahead = Rules(AHEAD, hold=hold, overflow=overflow, long=2)
+    assert fed(ahead, list(text)) == whole
+    assert fed(ahead, cut(text, *places)) == whole
+    assert fed(ahead, [text]) == whole
+
+
+def test_what_was_looked_at_ahead_is_not_looked_at_again_when_its_candidate_is_nothing():
+    asked = []
+
+    def verify(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    rules = Rules([Detector("head", "eyJ[a-z-]{1,9000}[.]"), Detector("three", "-aaa", verify)], hold=8192)
+    scan, out = Scan(rules, marked), []
+    out += [scan.feed(piece) for piece in ["x eyJ", *["-aaa"] * 1800]]
+    assert "".join(out) == "x "
+    before, told = len(asked), scan.feed(" " * 600)
+    assert told == "eyJ" + "⟦three⟧" * 1800 + " " * 600
+    assert len(asked) - before < 300
+
+
+def test_nobody_is_told_of_what_was_found_ahead_of_a_match():
+    told = []
+    rules = Rules([Detector("head", "eyJ[a-z-]{1,9000}[.]"), Detector("three", "-aaa")])
+    scan = Scan(rules, lambda kind, text: told.append(kind) or "*")
+    out = [scan.feed(piece) for piece in ["eyJ", *["-aaa"] * 1000, ".-aaa "]]
+    out.append(scan.flush())
+    assert ("".join(out), told) == ("** ", ["head", "three"])
+
+
 def test_held_never_exceeds_the_cap():
     scan = Scan(Rules(RedactPolicy(detectors=KINDS).shapes(), hold=1000, overflow="release"), marked)
     for _ in range(800):

@@ -161,6 +161,34 @@ def test_cursors_never_go_back_with_several_writers(opening: Callable[[], Databa
         thread.join()
 
 
+def test_a_copy_is_there_once_and_goes_when_it_is_old(database):
+    database.put_copies([("st_a", 100.0, '{"a":1}'), ("st_b", 200.5, '"\\u0000"'), ("st_c", 300.0, "{}")])
+    database.put_copies([("st_a", 100.0, "again"), ("st_d", 50.0, "{}")])
+    copies = "SELECT stream, accepted_at, body FROM penstock_copies ORDER BY accepted_at"
+    assert [tuple(row) for row in database._do.fetch(copies)][1:3] == [
+        ("st_a", 100.0, '{"a":1}'),
+        ("st_b", 200.5, '"\\u0000"'),
+    ]
+    assert [database.drop_copies(300.0, 2), database.drop_copies(300.0, 2), database.drop_copies(300.0, 2)] == [2, 1, 0]
+    assert [stream for stream, _, _ in database._do.fetch(copies)] == ["st_c"]
+
+
+def test_a_ledger_of_an_earlier_version_takes_copies_too(url):
+    first = connect(url)
+    try:
+        before, schema.MIGRATIONS = schema.MIGRATIONS, schema.MIGRATIONS[:1]
+        try:
+            assert first.migrate() == 1
+        finally:
+            schema.MIGRATIONS = before
+        first.put([row("st_old")], "gw_1")
+        assert first.migrate() == len(schema.MIGRATIONS) - 1
+        first.put_copies([("st_old", 1.0, "{}")])
+        assert [each.stream for each in rows(first)] == ["st_old"]
+    finally:
+        first.close()
+
+
 def test_migrations_run_once(url):
     first, second = connect(url), connect(url)
     try:

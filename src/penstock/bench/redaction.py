@@ -42,6 +42,7 @@ _HOSTILE = {
     "telephones": "(555) 555-",
     "tokens": "eyJ",
     "no tokens": "eyJ" * 2700 + " ",
+    "telephones in no token": "eyJ" + "-555-555-5555" * 620 + " ",
     "keys": "sk-" + "a" * 16,
     "an open key": "-----BEGIN PRIVATE KEY-----" + "A" * 7900,
     "placeholders": "<EMAIL_",

@@ -1,1 +1,4 @@
-"""Copies of streams, on their way to files and webhooks. Threads of their own: no stream ever waits for them."""
+"""Copies of streams, on their way to files, a webhook, a database.
+
+Threads of their own: no stream ever waits for them.
+"""

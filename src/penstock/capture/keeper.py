@@ -11,8 +11,10 @@ from pathlib import Path
 from penstock.capture.copy import Copy, line
 from penstock.capture.seal import sealer
 from penstock.capture.segments import Segments
-from penstock.capture.sender import Sender
+from penstock.capture.sender import Receiver, Sender
 from penstock.capture.sinks import Sink
+from penstock.capture.table import Table
+from penstock.capture.webhook import Webhook
 from penstock.config.values import CaptureSinks
 
 logger = logging.getLogger("penstock.capture")
@@ -26,21 +28,23 @@ SPOOL_FILE = 1024 * 1024
 
 
 class Keeper:
-    """The copies of one gateway. Raises PenstockError for sinks that cannot be used."""
+    """The copies of one gateway, or of ``worker``, one of several from 1: each has folders of its own. Raises
+    PenstockError for sinks that cannot be used."""
 
-    def __init__(self, settings: CaptureSinks):
+    def __init__(self, settings: CaptureSinks, worker: int | None = None):
         self.settings = settings
+        self._folder = "" if worker is None else f"worker-{worker}"
         self._seal = sealer(settings.key)
         self._sinks: list[Sink] = []
-        self._sender: Sender | None = None
+        self._senders: list[Sender] = []
         if (files := settings.files) is not None:
-            segments = Segments(Path(files.directory), size=files.rotate_size, age=files.rotate_age, keep=files.keep)
+            folder = Path(files.directory, self._folder)
+            segments = Segments(folder, size=files.rotate_size, age=files.rotate_age, keep=files.keep)
             self._sinks.append(Sink("files", segments, memory=settings.memory))
         if (webhook := settings.webhook) is not None:
-            segments = Segments(Path(webhook.spool), size=SPOOL_FILE)
-            spool = Sink("webhook", segments, memory=settings.memory, most=webhook.max_spool)
-            self._sinks.append(spool)
-            self._sender = Sender(webhook, spool)
+            self._spool("webhook", webhook.spool, webhook.max_spool, Webhook(webhook))
+        if (database := settings.database) is not None:
+            self._spool("database", database.spool, database.max_spool, Table(database))
         self._copies: deque[Copy] = deque()
         # Each is counted by one thread alone.
         self._offered = self._taken = 0
@@ -49,8 +53,14 @@ class Keeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-capture", daemon=True)
         self._thread.start()
-        if self._sender is not None:
-            self._sender.start()
+        for sender in self._senders:
+            sender.start()
+
+    def _spool(self, name: str, folder: str, most: int, receiver: Receiver) -> None:
+        """A sink by way of a spool."""
+        place = Path(folder, self._folder)
+        self._sinks.append(Sink(name, Segments(place, size=SPOOL_FILE), memory=self.settings.memory, most=most))
+        self._senders.append(Sender(receiver, self._sinks[-1], place))
 
     def offer(self, copy: Copy) -> None:
         """A stream is over. Never waits; a copy for which there is no room is counted as dropped."""
@@ -70,16 +80,18 @@ class Keeper:
         return counts
 
     def spooled(self) -> int:
-        """Bytes that wait for the webhook on the disk."""
-        return sum(sink.segments.size for sink in self._sinks if sink.name == "webhook")
+        """Bytes that wait in spools on the disk."""
+        return sum(sink.segments.size for sink in self._sinks if sink.name != "files")
 
     def close(self) -> None:
         """Write what is in memory, for a few seconds at most."""
         self._stop.set()
         self._wake.set()
         self._thread.join(LAST)
-        if self._sender is not None:
-            self._sender.close()
+        for sender in self._senders:
+            sender.stop()
+        for sender in self._senders:
+            sender.close()
         if not self._thread.is_alive():
             for sink in self._sinks:
                 sink.give_up()
@@ -115,5 +127,5 @@ class Keeper:
                     sink.write(time.monotonic())
                 except Exception:
                     logger.exception("the copies for %s were not written", sink.name)
-        if self._sender is not None:
-            self._sender.news()
+        for sender in self._senders:
+            sender.news()

@@ -1,19 +1,16 @@
-"""Posts the lines of a spool to a webhook, in order, each at least once."""
+"""Brings the lines of a spool to whom they are for, in order, each at least once."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-import urllib.error
-import urllib.request
-from email.message import Message
-from http.client import HTTPException
+import time
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from penstock.capture.sinks import Sink
-from penstock.config.values import CaptureWebhook
+from penstock.errors import PenstockError
 
 logger = logging.getLogger("penstock.capture")
 BATCH = 1024 * 1024
@@ -22,21 +19,42 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds after a failure, doubled from one to the next."""
 LAST = 2.0
 """Seconds that the end of the gateway waits for a request."""
-REFUSED = frozenset({400, 413, 415, 422})
-"""Answers that say of the lines themselves that they will never be taken."""
+
+
+class Undelivered(PenstockError):
+    """Nothing was taken now; later it may be. Its words are fit for the log."""
+
+
+class Receiver(Protocol):
+    """For whom lines are. It may take its time; used by one thread."""
+
+    tidies: float | None
+    """Seconds from one call of `tidy` to the next."""
+
+    def deliver(self, lines: list[bytes]) -> bool:
+        """Take lines, all of them; False where it will never take these. Raises Undelivered."""
+        ...
+
+    def tidy(self) -> None:
+        """Put away what is too old. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
 
 
 class Sender:
     """Runs on a thread of its own. ``cursor`` in the spool says how far the oldest file was taken."""
 
-    def __init__(self, webhook: CaptureWebhook, spool: Sink):
-        self._webhook = webhook
+    def __init__(self, receiver: Receiver, spool: Sink, folder: Path):
+        self._receiver = receiver
         self._spool = spool
-        self._cursor = Path(webhook.spool) / "cursor"
+        self._cursor = folder / "cursor"
         self._news = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-webhook", daemon=True)
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._tidied = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"penstock-{spool.name}", daemon=True)
         spool.counts.update(delivered=0, refused=0)
 
     def start(self) -> None:
@@ -47,10 +65,14 @@ class Sender:
         """Something was written."""
         self._news.set()
 
-    def close(self) -> None:
-        """Stop, behind the request that is under way where that is soon over; what is left stays in the spool."""
+    def stop(self) -> None:
+        """Send no more, but for the request that is under way; what is left stays in the spool."""
         self._stop.set()
         self._news.set()
+
+    def close(self) -> None:
+        """Stopped, where the request under way is soon over."""
+        self.stop()
         self._thread.join(LAST)
 
     def _run(self) -> None:
@@ -58,19 +80,28 @@ class Sender:
         while not self._stop.is_set():
             self._news.clear()
             try:
+                self._tidy()
                 sent = self._send_some()
-            except (OSError, HTTPException, ValueError) as error:
+            except (Undelivered, OSError) as error:
                 if wait == FIRST_WAIT:
-                    logger.warning("the capture webhook does not take copies: %s; they wait in its spool", error)
+                    name = self._spool.name
+                    logger.warning("the capture %s does not take copies: %s; they wait in its spool", name, error)
                 self._stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
                 continue
             wait = FIRST_WAIT
             if not sent:
-                self._news.wait()
+                self._news.wait(self._receiver.tidies)
+        self._receiver.close()
+
+    def _tidy(self) -> None:
+        every, now = self._receiver.tidies, time.monotonic()
+        if every is not None and (not self._tidied or now - self._tidied >= every):
+            self._tidied = now
+            self._receiver.tidy()
 
     def _send_some(self) -> bool:
-        """One request. False when there was nothing to send. Raises what a request raises."""
+        """One request. False when there was nothing to send. Raises Undelivered, and OSError of the spool."""
         paths = self._spool.segments.paths
         if not paths:
             return False
@@ -84,24 +115,10 @@ class Sender:
             # Read to its end, and nothing more is written to it.
             path.unlink(missing_ok=True)
             return True
-        status = self._post(b"".join(lines))
-        self._spool.counts["delivered" if status < 300 else "refused"] += len(lines)
+        taken = self._receiver.deliver(lines)
+        self._spool.counts["delivered" if taken else "refused"] += len(lines)
         self._move(path, end)
         return True
-
-    def _post(self, body: bytes) -> int:
-        headers = {"content-type": "application/x-ndjson", **dict(self._webhook.headers)}
-        request = urllib.request.Request(self._webhook.url, data=body, headers=headers, method="POST")
-        try:
-            with self._opener.open(request, timeout=self._webhook.timeout) as answer:
-                answer.read(1024)
-                return 200
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in REFUSED:
-                    logger.warning("the capture webhook refuses copies with %d; they are dropped", error.code)
-                    return error.code
-            raise
 
     def _position(self, path: Path) -> int:
         try:
@@ -128,13 +145,3 @@ def _lines(path: Path, at: int) -> tuple[list[bytes], int]:
             lines.append(line)
             size += len(line)
     return lines, at + size
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would lose its body."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        """Never."""
-        return

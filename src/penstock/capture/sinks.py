@@ -12,7 +12,8 @@ logger = logging.getLogger("penstock.capture")
 
 class Sink:
     """Files that take lines, up to ``most`` bytes of them. ``counts`` are by what became of a copy: ``kept`` is on the
-    disk, ``dropped`` is lost; of a webhook also ``delivered``, and ``refused``: it will never take them."""
+    disk, ``dropped`` is lost; behind a spool also ``delivered``, and ``refused``: they will
+    never be taken."""
 
     def __init__(self, name: str, segments: Segments, *, memory: int, most: int | None = None):
         self.name = name

@@ -12,33 +12,36 @@ from penstock.config.document import Mapping, join
 from penstock.config.providers import read_headers
 from penstock.config.reading import MASK, Field, Section
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import CaptureFiles, CaptureSinks, CaptureWebhook, Route
+from penstock.config.values import CaptureDatabase, CaptureFiles, CaptureSinks, CaptureWebhook, Ledger, Route
 from penstock.config.variables import escape
 from penstock.stages.redact.policy import RedactPolicy
 
-KEYS = ("files", "webhook", "key", "max_copy", "memory")
+KEYS = ("files", "webhook", "database", "key", "max_copy", "memory")
 FILES = ("directory", "rotate_size", "rotate_age", "keep")
 WEBHOOK = ("url", "headers", "timeout", "spool", "max_spool")
+DATABASE = ("spool", "max_spool", "keep")
+_SINKS = "files, webhook, database"
 _DIRECTORY = "the path of a directory"
 _URL = "an address such as https://collect.example/streams"
 _KEY = "a Fernet key: 32 bytes as url-safe base64"
 
 
-def read_sinks(field: Field) -> CaptureSinks:
+def read_sinks(field: Field, ledger: Ledger | None) -> CaptureSinks:
     """The sinks of a section that is there."""
     section = field.section(KEYS)
     before = len(field.report.problems)
     base = CaptureSinks()
-    files, webhook = section.get("files"), section.get("webhook")
+    files, webhook, database = (section.get(name) for name in ("files", "webhook", "database"))
     sinks = CaptureSinks(
         files=None if files is None or files.null else _files(files.section(FILES)),
         webhook=None if webhook is None or webhook.null else _webhook(webhook.section(WEBHOOK)),
+        database=None if database is None or database.null else _database(database, ledger),
         key=_key(section.get("key", secret=True)),
         max_copy=section.size("max_copy", base.max_copy),
         memory=section.size("memory", base.memory),
     )
-    if sinks.files is None and sinks.webhook is None and len(field.report.problems) == before:
-        field.fail("no sink is configured", found="", allowed="files, webhook, or both")
+    if not (sinks.files or sinks.webhook or sinks.database) and len(field.report.problems) == before:
+        field.fail("no sink is configured", found="", allowed=f"{_SINKS}, or several of them")
     return sinks
 
 
@@ -61,6 +64,19 @@ def _webhook(section: Section) -> CaptureWebhook:
         headers=read_headers(section, with_key=False),
         timeout=section.duration("timeout", base.timeout),
         max_spool=section.size("max_spool", base.max_spool, least=1024 * 1024),
+    )
+
+
+def _database(field: Field, ledger: Ledger | None) -> CaptureDatabase:
+    section, base = field.section(DATABASE), CaptureDatabase(url="", spool="")
+    if ledger is None:
+        field.fail("there is no ledger whose database could take copies", found="", allowed="ledger: {url: …}")
+    keep = section.get("keep")
+    return CaptureDatabase(
+        url="" if ledger is None else ledger.url,
+        spool=_directory(section, "spool"),
+        max_spool=section.size("max_spool", base.max_spool, least=1024 * 1024),
+        keep=None if keep is None or keep.null else section.duration("keep", 60.0, least=60.0),
     )
 
 
@@ -110,7 +126,7 @@ def check_captures(field: Field, routes: Iterable[Route], sinks: CaptureSinks | 
             continue
         if sinks is None:
             place.fail(
-                "the copies have nowhere to go", found="", allowed="capture: with files or webhook, at the top level"
+                "the copies have nowhere to go", found="", allowed=f"capture: with one of {_SINKS}, at the top level"
             )
         elif capture.content == "original" and sinks.key is None:
             place.fail("copies of original content need a key", found="", allowed="capture.key, at the top level")
@@ -154,6 +170,9 @@ def show_sinks(sinks: CaptureSinks) -> dict[str, Any]:
             shown["webhook"]["headers"] = {name: MASK for name, _ in webhook.headers}
         shown["webhook"]["timeout"] = format_duration(webhook.timeout)
         shown["webhook"]["max_spool"] = format_size(webhook.max_spool)
+    if (database := sinks.database) is not None:
+        shown["database"] = {"spool": escape(database.spool), "max_spool": format_size(database.max_spool)}
+        shown["database"]["keep"] = None if database.keep is None else format_duration(database.keep)
     if sinks.key is not None:
         shown["key"] = MASK
     return {**shown, "max_copy": format_size(sinks.max_copy), "memory": format_size(sinks.memory)}

@@ -105,7 +105,7 @@ def _read(root: Field) -> Config:
             without = "budget_usd needs metering, or what streams under way have cost is not known"
             keys_field.fail(without, found="", allowed="metering: {}, or no budget_usd")
     capture_field = top.get("capture")
-    sinks = read_sinks(capture_field) if capture_field is not None and not capture_field.null else None
+    sinks = read_sinks(capture_field, ledger) if capture_field is not None and not capture_field.null else None
     if routes_field is not None:
         check_captures(routes_field, routes, sinks)
     config = Config(

@@ -198,11 +198,22 @@ class CaptureWebhook(msgspec.Struct, frozen=True, kw_only=True):
     max_spool: int = 1024**3
 
 
+class CaptureDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies in a table of the ledger's database, which is at ``url``, by way of a spool on disk."""
+
+    url: str
+    spool: str
+    max_spool: int = 1024**3
+    keep: float | None = None
+    """Seconds for which copies are kept. None: for ever."""
+
+
 class CaptureSinks(msgspec.Struct, frozen=True, kw_only=True):
     """Where copies of streams go."""
 
     files: CaptureFiles | None = None
     webhook: CaptureWebhook | None = None
+    database: CaptureDatabase | None = None
     key: str | None = None
     """Encrypts copies of what was not redacted."""
     max_copy: int = 4 * 1024 * 1024

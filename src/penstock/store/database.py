@@ -33,6 +33,10 @@ class Statements(Protocol):
         """One statement in a transaction of its own."""
         ...
 
+    def run_all(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """One statement with each of some rows of values, in one transaction."""
+        ...
+
     def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
         """Rows with their owners, in one transaction: the settled ones are numbered in their order."""
         ...
@@ -78,6 +82,17 @@ class Database:
     def silent(self, since: float) -> list[str]:
         """Owners that were not heard of since then."""
         return [owner for (owner,) in self._do.fetch(schema.SILENT, (since,))]
+
+    def put_copies(self, copies: Sequence[tuple[str, float, str]]) -> None:
+        """Copies of streams: which, when it was accepted (Unix seconds), and the line. Those that are there stay."""
+        self._do.run_all(schema.COPY, copies)
+
+    def drop_copies(self, before: float, most: int) -> int:
+        """Delete the oldest copies from before an instant, some of them; how many they were."""
+        old = self._do.fetch(schema.OLD_COPIES, (before, most))
+        if old:
+            self._do.run_all(schema.DROP_COPY, old)
+        return len(old)
 
     def page(self, query: Query) -> Page:
         """Settled rows."""

@@ -79,6 +79,11 @@ class Postgres:
         """See `database.Statements`."""
         self._wait(self._db.execute(sql, *values))
 
+    def run_all(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """See `database.Statements`."""
+        # Many rows are one transaction of their own.
+        self._wait(self._db.executemany(sql, rows))
+
     def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
         """See `database.Statements`."""
         self._wait(self._put(settled, opened))

@@ -36,6 +36,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX penstock_streams_started ON penstock_streams (started_at)",
         "CREATE TABLE penstock_owners (owner TEXT PRIMARY KEY, seen DOUBLE PRECISION NOT NULL)",
     ),
+    (
+        """CREATE TABLE penstock_copies (
+            stream TEXT PRIMARY KEY,
+            accepted_at DOUBLE PRECISION NOT NULL,
+            body TEXT NOT NULL
+        )""",
+        "CREATE INDEX penstock_copies_accepted ON penstock_copies (accepted_at)",
+    ),
 )
 """Migration number 1 is the first. What was released is never changed, only added to."""
 
@@ -61,6 +69,9 @@ SEEN = (
     "INSERT INTO penstock_owners (owner, seen) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET seen = excluded.seen"
 )
 GONE = "DELETE FROM penstock_owners WHERE owner = $1"
+COPY = "INSERT INTO penstock_copies (stream, accepted_at, body) VALUES ($1, $2, $3) ON CONFLICT (stream) DO NOTHING"
+OLD_COPIES = "SELECT stream FROM penstock_copies WHERE accepted_at < $1 ORDER BY accepted_at LIMIT $2"
+DROP_COPY = "DELETE FROM penstock_copies WHERE stream = $1"
 SILENT = "SELECT owner FROM penstock_owners WHERE seen < $1"
 
 

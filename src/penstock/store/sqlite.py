@@ -78,6 +78,11 @@ class Sqlite:
         with self._named():
             self._db.execute(_own(sql), tuple(values))
 
+    def run_all(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """See `database.Statements`."""
+        with self._transaction() as db:
+            db.executemany(_own(sql), rows)
+
     def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
         """See `database.Statements`."""
         with self._transaction() as db:

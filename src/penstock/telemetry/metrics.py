@@ -69,7 +69,7 @@ class Metrics:
             ("penstock_client_buffer_bytes", "What waits for clients that are blocked, in bytes.", buffered),
             ("penstock_journal_bytes", "Frames that are held in memory for those who resume, in bytes.", journal_bytes),
             ("penstock_journal_streams", "Streams that can be resumed.", journal_streams),
-            ("penstock_capture_spool_bytes", "Copies that wait on the disk for the webhook.", spooled),
+            ("penstock_capture_spool_bytes", "Copies that wait on the disk.", spooled),
         )
         self._log_lines_dropped = log_lines_dropped
         self._journal_lost = journal_lost

@@ -24,9 +24,12 @@ def luhn(digits: str) -> bool:
     return (sum(map(int, odd)) + sum(sum(divmod(2 * int(digit), 10)) for digit in even)) % 10 == 0
 
 
+_LETTERS = {ord("A") + place: str(10 + place) for place in range(26)}
+
+
 def mod97(text: str) -> bool:
     """ISO 13616: the country and check digits go to the end, letters count from A = 10."""
-    return int("".join(str(int(letter, 36)) for letter in text[4:] + text[:4])) % 97 == 1
+    return int((text[4:] + text[:4]).translate(_LETTERS)) % 97 == 1
 
 
 def verhoeff(digits: str) -> bool:

@@ -24,10 +24,24 @@ Replace = Callable[[str, str], str | None]
 """Kind and text to what stands in its place; None = the text must not go on at all."""
 
 _LONG = 256
-"""Characters. A candidate that is longer is looked at again only when it has grown by a quarter, so that the work
-stays proportional to the text."""
+"""Characters. A candidate that is longer is looked at again only when it has grown by a quarter, or by `_STEP`, so
+that the work stays proportional to the text."""
+
+_STEP = 512
+"""Characters that a long candidate grows by at most before it is looked at again."""
 
 _UNDECIDED = -1
+
+
+class Found(NamedTuple):
+    """A match, in the place of its text."""
+
+    kind: str
+    text: str
+
+
+Part = str | Found | Block
+"""What comes out of a text: pieces of it, matches, and the verdict on what was not decided in time."""
 
 
 class _Shape(NamedTuple):
@@ -37,10 +51,14 @@ class _Shape(NamedTuple):
 
 
 class Rules:
-    """Detectors, compiled: made once, shared by all texts. Raises PatternError."""
+    """Detectors, compiled: made once, shared by all texts. ``long``: characters from which on a candidate is looked at
+    only now and then. Raises PatternError."""
 
-    def __init__(self, detectors: Sequence[Detector], *, hold: int = 8192, overflow: Overflow = "block"):
+    def __init__(
+        self, detectors: Sequence[Detector], *, hold: int = 8192, overflow: Overflow = "block", long: int = _LONG
+    ):
         self.hold = hold
+        self.long = long
         self.overflow = overflow
         forms = [translate(detector.pattern, ascii_only=detector.ascii_only) for detector in detectors]
         self.opened = join([form.opened for form in forms])
@@ -67,9 +85,13 @@ class Rules:
 
 
 class Scan:
-    """One text. ``replace`` is asked for each match, in order."""
+    """One text. ``replace`` is asked for each match, in order.
 
-    __slots__ = ("_buffer", "_replace", "_rules", "_start", "_wait")
+    While a long candidate is undecided, the text behind it is looked through *ahead*: as if nothing were found at the
+    candidate's place. So when it turns out to be nothing there is little left to do, and no step takes long.
+    """
+
+    __slots__ = ("_ahead", "_buffer", "_replace", "_rules", "_start", "_wait")
 
     def __init__(self, rules: Rules, replace: Replace):
         self._rules = rules
@@ -77,6 +99,7 @@ class Scan:
         self._buffer = ""
         self._start = 0
         self._wait = 0
+        self._ahead: _Ahead | None = None
 
     @property
     def held(self) -> int:
@@ -87,7 +110,9 @@ class Scan:
         """The next piece; what may go now."""
         buffer = self._buffer + text
         size = len(buffer)
-        if size < self._wait:
+        if self._wait:
+            if size >= self._wait:
+                return self._told(self._advance(buffer, False))
             self._buffer = buffer
             return ""
         if size < self._rules.hold:
@@ -98,35 +123,73 @@ class Scan:
                 out = buffer[self._start : start]
                 self._keep(buffer, start)
                 return out
-        return self._advance(buffer, False)
+        return self._told(self._advance(buffer, False))
 
     def flush(self) -> str | Block:
         """The text ends here; the rest of it."""
-        out = self._advance(self._buffer, True)
+        out = self._told(self._advance(self._buffer, True))
         self._keep("", 0)
         return out
 
+    def _told(self, parts: list[Part]) -> str | Block:
+        """The text of parts, with what stands in the place of each match."""
+        out: list[str] = []
+        for part in parts:
+            if isinstance(part, str):
+                out.append(part)
+                continue
+            if isinstance(part, Block):
+                return Block(part.reason, "".join(out))
+            instead = self._replace(part.kind, part.text)
+            if instead is None:
+                return Block(part.kind, "".join(out))
+            out.append(instead)
+        return "".join(out)
+
     def _keep(self, buffer: str, start: int) -> None:
-        held = len(buffer) - start
         self._start = 1 if start else 0
         self._buffer = buffer[start - self._start :]
-        self._wait = self._start + min(held + held // 4, self._rules.hold) if held > _LONG else 0
+        self._wait = 0
+        if len(buffer) - start > self._rules.long:
+            self._ahead = self._new_ahead()
+            self._hold_on()
 
-    def _advance(self, buffer: str, last: bool) -> str | Block:
+    def _new_ahead(self) -> _Ahead | None:
+        return _Ahead(self._rules, self._buffer, self._start)
+
+    def _hold_on(self) -> None:
+        """A long candidate is looked at again when it has grown."""
+        held = self.held
+        self._wait = self._start + min(held + min(held // 4, _STEP), self._rules.hold)
+        if self._ahead is not None:
+            self._ahead.read(self._buffer)
+
+    def _advance(self, buffer: str, last: bool) -> list[Part]:
         """Everything that can be decided. No place is judged by more than the ``hold`` characters from it on, so that
         how much of the text is there already makes no difference. It costs time in proportion to the text."""
-        rules, size, out = self._rules, len(buffer), []
+        rules, parts = self._rules, list[Part]()
         search = (rules.plain if last else rules.opened).search
-        at = self._start
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            start = self._start
+            number, stop = rules.decide(buffer, start, min(len(buffer), start + rules.hold), 0, last)
+            if stop == _UNDECIDED and len(buffer) - start < rules.hold:
+                self._buffer, self._ahead = buffer, ahead
+                self._hold_on()
+                return parts
+            if not stop:
+                parts += [buffer[start], *ahead.parts]
+                buffer, self._start = ahead.rest(buffer)
+        size, at = len(buffer), self._start
         while at < size:
             end = min(size, at + rules.hold)
             match = search(buffer, at, end)
             if match is None or match.start() == end:
-                out.append(buffer[at:end])
+                parts.append(buffer[at:end])
                 at = end
                 continue
             start, number = match.start(), (match.lastindex or 1) - 1
-            out.append(buffer[at:start])
+            parts.append(buffer[at:start])
             if start > at and end < size and match.end() == end:
                 at = start
                 continue
@@ -137,19 +200,49 @@ class Scan:
                     break
                 if rules.overflow == "block":
                     kind = rules.shapes[number].detector.kind
-                    return Block(f"{kind}: not decided within {rules.hold} characters", "".join(out))
+                    parts.append(Block(f"{kind}: not decided within {rules.hold} characters"))
+                    return parts
                 at = start + rules.hold
-                out.append(buffer[start:at])
+                parts.append(buffer[start:at])
                 continue
             if not stop:
-                out.append(buffer[start])
+                parts.append(buffer[start])
                 at = start + 1
                 continue
-            kind = rules.shapes[number].detector.kind
-            instead = self._replace(kind, buffer[start:stop])
-            if instead is None:
-                return Block(kind, "".join(out))
-            out.append(instead)
+            parts.append(Found(rules.shapes[number].detector.kind, buffer[start:stop]))
             at = stop
         self._keep(buffer, at)
-        return "".join(out)
+        return parts
+
+
+class _Ahead(Scan):
+    """The text behind a candidate, from the character after its first one on. ``parts``: what comes out of it. It does
+    not look further ahead itself: candidates in candidates would take more time than they save."""
+
+    __slots__ = ("_seen", "parts")
+
+    def __init__(self, rules: Rules, buffer: str, start: int):
+        super().__init__(rules, _never)
+        self.parts: list[Part] = []
+        self._buffer = buffer[start : start + 1]
+        self._start = 1
+        self._seen = start + 1
+
+    def _new_ahead(self) -> None:
+        return None
+
+    def read(self, buffer: str) -> None:
+        """The next piece of the text, of which ``buffer`` is all. Of much text, only a piece: more comes."""
+        piece = buffer[self._seen : self._seen + 2 * _STEP]
+        self._seen += len(piece)
+        self._buffer += piece
+        if len(self._buffer) >= self._wait:
+            self.parts += self._advance(self._buffer, False)
+
+    def rest(self, buffer: str) -> tuple[str, int]:
+        """The text that is not decided, behind one character before it; and where it begins there."""
+        return self._buffer + buffer[self._seen :], self._start
+
+
+def _never(kind: str, text: str) -> None:
+    """Nobody is asked about a match that may be none."""
