@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ def test_long_batches_are_encrypted_in_pieces(sizes: list[int], before: int) -> 
         assert last == reached
         assert len(piece) == 1 or sum(map(len, piece)) <= PIECE
     # No more of them than it takes: two neighbours would not fit together.
-    for (_, one), (_, other) in zip(pieces, pieces[1:], strict=False):
+    for (_, one), (_, other) in pairwise(pieces):
         assert sum(map(len, one)) + len(other[0]) > PIECE
 
 
