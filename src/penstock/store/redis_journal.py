@@ -224,6 +224,9 @@ class RedisJournal(BatchWriter):
 
     def _take(self, log: RemoteLog, held: Held, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
         for name, fields in entries:
+            if log.seal is not None:
+                # What follows a gap is not to be had, its end included.
+                return
             if b"e" in fields:
                 log.close(self._ended(fields[b"e"]))
             elif not log.extend(_number(name), self._frames(fields[b"f"])):
