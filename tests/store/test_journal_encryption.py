@@ -3,6 +3,7 @@ the right key a stream is not resumable and says why."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
@@ -67,12 +68,15 @@ async def begin(rig: Rig, place: Place) -> Begin:
     return gateway
 
 
-async def asked(gateway: LiveGateway, other: LiveGateway | None = None, **headers: str) -> tuple[str, Answer]:
-    """A stream that ``other`` finds in the store."""
+async def asked(gateway: LiveGateway, **headers: str) -> tuple[str, Answer]:
+    """A stream that the store has whole."""
     answer = await gateway.ask(headers={**ON, **headers})
     assert answer.marks == 1
-    stream = answer.headers["x-penstock-stream"]
-    await stored(other or gateway, stream)
+    stream, store = answer.headers["x-penstock-stream"], gateway.gateway.store
+    assert store is not None
+    async with asyncio.timeout(20):
+        while (known := await store.known(stream)) is None or known.ended is None:
+            await asyncio.sleep(0.02)
     return stream, answer
 
 
@@ -90,7 +94,7 @@ async def test_nothing_of_what_was_said_is_in_the_store(
     rig: Rig, begin: Begin, place: Place, keys: tuple[str, ...]
 ) -> None:
     gateway, other = await begin(*keys), await begin(*keys)
-    stream, answer = await asked(gateway, other)
+    stream, answer = await asked(gateway)
     folded = await gateway.ask(stream=False, headers=ON)
     await stored(other, folded.headers["x-penstock-stream"])
     assert await events(other, stream, 12) == b"".join(SSEFramer().feed(answer.body)[12:])
@@ -110,7 +114,7 @@ async def test_keys_are_changed_without_a_gap(rig: Rig, begin: Begin) -> None:
     assert await events(between, stream) == answer.body
     assert (await between.get(f"/v1/streams/{stream}")).json["outcome"] == "completed"
     # The newest writes.
-    later, further = await asked(between, after)
+    later, further = await asked(between)
     assert await events(after, later) == further.body
     await refused(after, stream)
     # No other key, and no other generation, for what cannot be read.
