@@ -35,7 +35,7 @@ from penstock.server.routing import Router
 from penstock.server.sharing import Sharing
 from penstock.server.siblings import Siblings
 from penstock.server.socket_protocol import SocketProtocol
-from penstock.stores import journal_of, ledger_at, shared_limits
+from penstock.stores import cipher_of, journal_of, ledger_at, shared_limits
 from penstock.stream.settlement import Settled
 from penstock.telemetry.log import LineHandler, LogWriter, row_line
 from penstock.telemetry.metrics import Metrics
@@ -183,8 +183,10 @@ def _places(config: Config) -> dict[str, int]:
 def check(config: Config) -> None:
     """Raises PenstockError where the configuration cannot be served here: more than its text can say."""
     Router(config, Targets())
-    if config.journal is not None and config.journal.url.startswith("redis"):
-        journal_of(config.journal)
+    if config.journal is not None:
+        cipher_of(config.journal)
+        if config.journal.url.startswith("redis"):
+            journal_of(config.journal)
     shared_limits(config.limits)
 
 

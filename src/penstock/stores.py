@@ -12,6 +12,7 @@ from penstock.config import values
 from penstock.config.journal import path_of
 from penstock.drive.journal import Journal
 from penstock.errors import PenstockError
+from penstock.store.cipher import Cipher
 from penstock.store.ledger import Ledger
 from penstock.store.shared import Store
 
@@ -37,14 +38,25 @@ def journal_of(kept: values.Journal | None) -> tuple[Journal | None, Store | Non
     ), store
 
 
+def cipher_of(kept: values.Journal) -> Cipher:
+    """What encrypts a journal at rest. Raises MissingExtra, StoreUnusable."""
+    try:
+        return Cipher(kept.keys)
+    except ImportError as error:
+        raise MissingExtra("journal.key needs cryptography: pip install 'penstock[encryption]'") from error
+    except ValueError as error:
+        raise StoreUnusable("journal.key is no Fernet key: 32 bytes as url-safe base64") from error
+
+
 def _store(kept: values.Journal) -> Store | None:
+    cipher = cipher_of(kept)
     gateway = secrets.token_hex(8)
     if kept.url.startswith("sqlite:"):
         from penstock.store.sqlite_journal import SqliteJournal
 
         path = path_of(kept.url)
         try:
-            return SqliteJournal(path, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
+            return SqliteJournal(path, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream, cipher=cipher)
         except sqlite3.Error as error:
             raise StoreUnusable(f"journal.url: {path}: {error}") from error
     if kept.url.startswith("memory:"):
@@ -53,7 +65,7 @@ def _store(kept: values.Journal) -> Store | None:
         from penstock.store.redis_journal import RedisJournal
     except ModuleNotFoundError as error:
         raise MissingExtra("journal.url: for Redis install the extra: pip install 'penstock[redis]'") from error
-    return RedisJournal(kept.url, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream)
+    return RedisJournal(kept.url, gateway=gateway, ttl=kept.ttl, per_stream=kept.per_stream, cipher=cipher)
 
 
 def ledger_at(kept: values.Ledger) -> Ledger:

@@ -248,3 +248,16 @@ async def test_M1_frames_that_are_not_held_any_more(rig: Rig) -> None:
     answer = await gateway.get(f"/v1/streams/{stream}/events")
     assert (answer.status, answer.json["error"]["code"]) == (410, "not_resumable")
     assert (await events(gateway, stream, 102)).endswith(b"[DONE]\n\n")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "folded"])
+async def test_M8_a_replay_has_the_form_that_was_asked_for(rig: Rig, stream: bool) -> None:
+    upstream = await rig.upstream(ANSWER)
+    gateway = await rig.gateway(upstream)
+    asked = {"headers": {"idempotency-key": "once"}, "stream_options": {"include_usage": True} if stream else None}
+    first, again = [await gateway.ask(stream, **asked) for _ in range(2)]
+    assert (again.status, again.body) == (200, first.body)
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert again.headers["content-type"].startswith("text/event-stream" if stream else "application/json")
+    assert b'"completion_tokens":8' in again.body
+    assert len(upstream.requests) == 1

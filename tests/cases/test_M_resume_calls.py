@@ -1,11 +1,11 @@
-"""M. Calls that would take up a stream again: told that there is nothing, in the words of the wire."""
+"""M. Calls that would take up a stream again where no provider holds responses: told that there is nothing, in the
+words of the wire."""
 
 import openai
 import pytest
 
-from penstock.testing import responses
 from penstock.testing.rig import Rig
-from penstock.testing.steps import hdr, raw
+from penstock.testing.steps import hdr
 
 RESUME = "/v1/responses/resp_1?stream=true&starting_after=3"
 
@@ -20,8 +20,8 @@ def refused(body: object, path: str) -> None:
 
 @pytest.mark.parametrize("path", [RESUME, "/v1/responses/resp_1", "/v1/responses/resp_1/input_items"])
 async def test_M5_resuming_is_refused_and_never_empty(rig: Rig, path: str) -> None:
-    upstream = await rig.upstream([hdr(), raw(responses.answer("w0 "))])
-    gateway = await rig.gateway(upstream, wire="openai-responses")
+    upstream = await rig.upstream([hdr()])
+    gateway = await rig.gateway(upstream, wire="openai-chat")
     answer = await gateway.get(path)
     assert (answer.status, answer.headers["content-type"], answer.ended) == (404, "application/json", "clean")
     refused(answer.json, path.partition("?")[0])
@@ -29,8 +29,8 @@ async def test_M5_resuming_is_refused_and_never_empty(rig: Rig, path: str) -> No
 
 
 async def test_M5_cancelling_is_refused_and_never_empty(rig: Rig) -> None:
-    upstream = await rig.upstream([hdr(), raw(responses.answer("w0 "))])
-    gateway = await rig.gateway(upstream, wire="openai-responses")
+    upstream = await rig.upstream([hdr()])
+    gateway = await rig.gateway(upstream, wire="openai-chat")
     answer = await gateway.post("/v1/responses/resp_1/cancel", b"")
     assert (answer.status, answer.headers["content-type"], answer.ended) == (404, "application/json", "clean")
     refused(answer.json, "/v1/responses/resp_1/cancel")
@@ -38,7 +38,7 @@ async def test_M5_cancelling_is_refused_and_never_empty(rig: Rig) -> None:
 
 
 async def test_M5_the_official_client_raises_on_both(rig: Rig) -> None:
-    gateway = await rig.gateway(await rig.upstream([hdr()]), wire="openai-responses")
+    gateway = await rig.gateway(await rig.upstream([hdr()]), wire="openai-chat")
     async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key="any", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError) as raised:
             await client.responses.retrieve("resp_1", stream=True, starting_after=3)

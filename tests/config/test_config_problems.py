@@ -441,6 +441,13 @@ CASES = [
         P + R + "journal: {per_stream: 2MiB, total: 1MiB}",
         ":3: journal.total: less than one stream may hold; found ",
     ),
+    ("journal key", P + R + "journal: {key: short-secret}", ":3: journal.key: found ***; allowed: a Fernet key"),
+    (
+        "journal keys",
+        P + R + "journal: {key: [${EMPTY:-}, short-secret]}",
+        ":3: journal.key[1]: found ***; allowed: a Fernet key: 32 bytes as url-safe base64, or a list of such keys",
+    ),
+    ("journal key mapping", P + R + "journal: {key: {a: b}}", ":3: journal.key: found a mapping; allowed: a Fernet"),
     (
         "mode",
         route("delivery: {mode: word}"),

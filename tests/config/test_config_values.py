@@ -296,6 +296,33 @@ def test_journal():
     )
 
 
+def test_keys_of_the_journal():
+    new, old = "A" * 43 + "=", "B" * 43 + "="
+
+    def read(keys: str, url: str = "sqlite:///a.db", **env: str) -> Config:
+        return load(f"{P}routes: {{a: {{targets: [openai/x]}}}}\njournal: {{url: '{url}', key: {keys}}}", env)
+
+    def keys(text: str, **env: str) -> tuple[str, ...]:
+        config = read(text, **env)
+        assert not config.warnings
+        assert config.journal is not None
+        return config.journal.keys
+
+    assert keys("null") == keys("[]") == ()
+    assert keys("${NEW}", NEW=new) == keys(f"['{new}']") == (new,)
+    both = "[${NEW}, ${OLD:-}]"
+    assert keys(both, NEW=new, OLD=old) == (new, old)
+    assert keys(both, NEW=new) == (new,)
+    for text, masked in (("${NEW}", "key: '***'"), (both, "key:\n  - '***'\n  - '***'")):
+        shown = show(read(text, NEW=new, OLD=old))
+        assert masked in shown
+        assert new not in shown and old not in shown
+        again = load(shown, {})
+        assert again.journal is not None and set(again.journal.keys) == {"***"}
+        assert any("a mask from `penstock check --show`" in warning for warning in again.warnings)
+    assert any("nothing is written that could be encrypted" in each for each in read(f"'{new}'", "memory://").warnings)
+
+
 def test_hedging():
     two = "routes: {{a: {{targets: [openai/x, openai/y], {}}}}}"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from penstock.config.document import Mapping, join
+from penstock.config.fernet import read_fernet_key
 from penstock.config.providers import read_headers
 from penstock.config.reading import MASK, Field, Section
 from penstock.config.units import format_duration, format_size
@@ -23,7 +22,6 @@ DATABASE = ("spool", "max_spool", "keep")
 _SINKS = "files, webhook, database"
 _DIRECTORY = "the path of a directory"
 _URL = "an address such as https://collect.example/streams"
-_KEY = "a Fernet key: 32 bytes as url-safe base64"
 
 
 def read_sinks(field: Field, ledger: Ledger | None) -> CaptureSinks:
@@ -36,7 +34,7 @@ def read_sinks(field: Field, ledger: Ledger | None) -> CaptureSinks:
         files=None if files is None or files.null else _files(files.section(FILES)),
         webhook=None if webhook is None or webhook.null else _webhook(webhook.section(WEBHOOK)),
         database=None if database is None or database.null else _database(database, ledger),
-        key=_key(section.get("key", secret=True)),
+        key=read_fernet_key(section.get("key", secret=True)),
         max_copy=section.size("max_copy", base.max_copy),
         memory=section.size("memory", base.memory),
     )
@@ -99,21 +97,6 @@ def _url(section: Section) -> str:
         usable = False
     if not usable or not text.isascii() or set(text) & set(" @?#"):
         field.fail(allowed=f"{_URL}, without credentials, query and fragment")
-    return text
-
-
-def _key(field: Field | None) -> str | None:
-    if field is None or field.null or (text := field.text(_KEY)) is None:
-        return None
-    if text == MASK:
-        field.report.warn(field.key, f"{MASK} is a mask from `penstock check --show`, not a key")
-        return text
-    try:
-        usable = len(base64.urlsafe_b64decode(text.encode())) == 32
-    except (ValueError, binascii.Error):
-        usable = False
-    if not usable:
-        field.fail(allowed=_KEY)
     return text
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from penstock.config.fernet import read_fernet_keys
 from penstock.config.reading import Field
 from penstock.config.values import Journal
 
-KEYS = ("url", "ttl", "per_stream", "total")
+KEYS = ("url", "ttl", "per_stream", "total", "key")
 URL = "memory://, sqlite:///journal.db or redis://host:6379/0"
 _SQLITE = "sqlite:///"
 
@@ -29,7 +30,12 @@ def read_journal(field: Field | None) -> Journal | None:
     total = section.size("total", base.total)
     if total < per_stream and (place := section.get("total") or section.get("per_stream")) is not None:
         place.fail("less than one stream may hold", allowed="total at least as large as per_stream")
-    return Journal(url=url, ttl=section.duration("ttl", base.ttl, least=1.0), per_stream=per_stream, total=total)
+    key = section.get("key", secret=True)
+    keys = read_fernet_keys(key)
+    if key is not None and keys and url == base.url:
+        field.report.warn(key.key, f"{url} keeps streams in memory alone: nothing is written that could be encrypted")
+    ttl = section.duration("ttl", base.ttl, least=1.0)
+    return Journal(url=url, ttl=ttl, per_stream=per_stream, total=total, keys=keys)
 
 
 def usable(url: str) -> bool:

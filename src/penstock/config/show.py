@@ -200,11 +200,13 @@ def _between_tokens(deadlines: Deadlines) -> str | dict[str, str] | None:
 def _journal(journal: Journal | None) -> dict[str, Any] | None:
     if journal is None:
         return None
+    key = [MASK] * len(journal.keys)
     return {
         "url": escape(journal.url) if "@" not in journal.url else MASK,
         "ttl": format_duration(journal.ttl),
         "per_stream": format_size(journal.per_stream),
         "total": format_size(journal.total),
+        **({"key": key[0] if len(key) == 1 else key} if key else {}),
     }
 
 

@@ -132,6 +132,8 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
     per_stream: int = 8 * 1024 * 1024
     total: int = 256 * 1024 * 1024
     """Of all streams together, in this process."""
+    keys: tuple[str, ...] = ()
+    """Of Fernet, to encrypt what a store is given: the first writes, all read."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from penstock.server.bookkeeping import Bookkeeper
 from penstock.server.buffers import Buffers
 from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
+from penstock.server.held_responses import HeldResponses, Memory
 from penstock.server.lane import Lane, lane_of
 from penstock.server.limiting import Limiting
 from penstock.server.listening import Silences
@@ -101,6 +102,7 @@ class Application:
         self._preparing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hedging = Hedging((), recorder, clock)
+        self._held = Memory()
         self.buffers = Buffers(config.server.max_buffered)
         """What waits for clients."""
         self._set_up(config, self._routed(config))
@@ -113,7 +115,8 @@ class Application:
         self._router = router
         self.buffers.resize(config.server.max_buffered)
         self._keyring = Keyring(config.keys)
-        self._api = StreamsApi(self._resuming, self._keyring, self._read)
+        held = HeldResponses(config, router.upstream, self._held, self._running_pool)
+        self._api = StreamsApi(self._resuming, self._keyring, self._read, held)
         self._hedging = Hedging(config.routes, self._recorder, self._clock, self._hedging)
         self._paths: dict[str, dict[str, Handler]] = {
             "/v1/models": {"GET": self._models},
@@ -273,6 +276,7 @@ class Application:
         driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log, checker)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
+        self._held.begin(driver, request, owner)
         driver.start()
         if isinstance(sink, AsgiSink):
             try:
@@ -286,6 +290,7 @@ class Application:
     def _over(self, driver: Driver) -> None:
         self._streams.remove(driver)
         self._resuming.over(driver)
+        self._held.over(driver)
 
     async def _read(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on with a stream that is there."""

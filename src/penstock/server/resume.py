@@ -256,6 +256,18 @@ class Resuming:
             stream = found if held is not None and may(key, held.facts.owner) else None
         return stream
 
+    async def journaled(self, name: str, key: Key | None) -> str | None:
+        """The stream whose answer has this id, where there is a journal of it and the key may see it."""
+        live = (self.journal is None or self.journal.named(name) is None) and self.response(name, key) is not None
+        return None if live else await self.answer(name, key)
+
+    def foreign(self, name: str, key: Key | None) -> bool:
+        """The answer with this id is known here, and not this key's business."""
+        log = None if self.journal is None else self.journal.named(name)
+        owners = [log.facts.owner] if log is not None else []
+        owners += [known.owner for known in self._live.values() if known.driver.name == name]
+        return any(not may(key, owner) for owner in owners)
+
     async def all_of(self, stream: str, key: Key | None) -> tuple[Facts, Source]:
         """All that is held of a stream now, and what comes. Raises BadRequest (410)."""
         found = await self._held(stream, key)

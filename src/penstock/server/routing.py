@@ -33,6 +33,7 @@ from penstock.wire.dialects import dialect_of, runs_on
 from penstock.wire.leaving import stops_when_left
 from penstock.wire.naming import Renamed
 from penstock.wire.openai_responses_client import ResponsesClient
+from penstock.wire.openai_responses_held import in_background
 from penstock.wire.prefill import Prefill, is_plain, with_beginning
 from penstock.wire.translated import Translated
 
@@ -103,6 +104,10 @@ class Router:
         """Give up what is being fetched."""
         for each in self._upstreams.values():
             await each.authority.close()
+
+    def upstream(self, provider: str) -> Upstream:
+        """A provider by its name."""
+        return self._upstreams[provider]
 
     @property
     def models(self) -> list[Route]:
@@ -221,18 +226,19 @@ class Router:
             # Refused now, before anything is sent, or never.
             body(True)
         prefill = upstream.provider.given_to(model)
+        goes_on_alone = same and wire.name == "openai-responses" and in_background(request)
         way = Way(
             name=f"{target.provider}/{model}",
             label=target.name,
             wire=upstream.wire,
             same_wire=upstream.wire.name == wire.name,
             decoder=decoder,
-            stops_when_left=stops_when_left(upstream.wire.name, upstream.host),
+            stops_when_left=not goes_on_alone and stops_when_left(upstream.wire.name, upstream.host),
             ask_usage=dialect_of(upstream.host).takes_stream_options,
             goes_on=goes_on,
             continues=reading.continues and prefill != "none",
             meter=None if self._meter is None else self._meter(model),
-            runs_on=runs_on(upstream.wire.name, upstream.host),
+            runs_on=goes_on_alone or runs_on(upstream.wire.name, upstream.host),
         )
         return _Target(target, upstream, model, way, whole_body if whole else body, prefill, whole)
 

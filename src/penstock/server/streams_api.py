@@ -14,6 +14,7 @@ from penstock.framing.sse import parse
 from penstock.server.answers import Receive, Send, answer
 from penstock.server.asked import fields_of
 from penstock.server.auth import Keyring
+from penstock.server.held_responses import HeldResponses
 from penstock.server.resume import Resuming, Taken, manner_of
 from penstock.stream.ring import PIECE
 from penstock.wire import json
@@ -26,10 +27,11 @@ Read = Callable[[Taken, Scope, Receive, Send], Awaitable[None]]
 class StreamsApi:
     """Handlers by path. ``read`` serves a stream that is taken up."""
 
-    def __init__(self, resuming: Resuming, keyring: Keyring, read: Read):
+    def __init__(self, resuming: Resuming, keyring: Keyring, read: Read, held: HeldResponses):
         self._resuming = resuming
         self._keyring = keyring
         self._read = read
+        self._held = held
 
     def at(self, path: str) -> dict[str, Handler] | None:
         """The methods of a path; None where there is nothing."""
@@ -47,7 +49,7 @@ class StreamsApi:
         if parts[:2] == ["v1", "responses"]:
             match parts[2:]:
                 case [name] if name:
-                    return {"GET": partial(self._response, name)}
+                    return {"GET": partial(self._response, name), "DELETE": partial(self._delete, name)}
                 case [name, "cancel"]:
                     return {"POST": partial(self._cancel, name)}
         return None
@@ -75,16 +77,24 @@ class StreamsApi:
     # -- OpenAI's Responses ---------------------------------------------------------------------------------------
 
     async def _response(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._who(scope)
-        facts, log = await self._resuming.all_of(await self._ours(name, scope, key), key)
-        fields = fields_of(scope["query_string"])
-        if fields.get("stream") != "true":
-            await answer(send, 200, json.dumps(_object(facts, log)))
-            return
+        key, fields = self._whose(name, scope), fields_of(scope["query_string"])
+        streamed = fields.get("stream") == "true" and scope["method"] != "HEAD"
         wanted = fields.get("starting_after", "-1")
         if not wanted.removeprefix("-").isdigit():
             message = "starting_after takes the sequence_number of the last event that was seen"
             raise BadRequest(message, param="starting_after")
+        stream = await self._resuming.journaled(name, key)
+        if stream is None and streamed:
+            if (taken := await self._held.follow(name, int(wanted), scope, send, key)) is not None:
+                await self._read(taken, scope, receive, send)
+            return
+        if stream is None:
+            await self._held.show(name, scope, send, key)
+            return
+        facts, log = await self._resuming.all_of(stream, key)
+        if not streamed:
+            await answer(send, 200, json.dumps(_object(facts, log)))
+            return
         after = _cursor(facts, log, int(wanted))
         if after + 1 < log.ring.first:
             raise BadRequest(f"the events after {wanted} are no longer held", status=410, code="not_resumable")
@@ -92,8 +102,11 @@ class StreamsApi:
         await self._read(Taken(source=log, after=after, manner=manner), scope, receive, send)
 
     async def _cancel(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._who(scope)
-        stream = await self._ours(name, scope, key)
+        key = self._whose(name, scope)
+        stream = None if self._held.knows(name) else await self._resuming.answer(name, key)
+        if stream is None:
+            await self._held.cancel(name, scope, send, key)
+            return
         shown = await self._resuming.stop(stream, key)
         response = {}
         if shown["resumable"]:
@@ -103,11 +116,15 @@ class StreamsApi:
         body = {"id": name, "object": "response", "model": shown["model"], **response, "status": state}
         await answer(send, 200, json.dumps(body))
 
-    async def _ours(self, name: str, scope: Scope, key: Key | None) -> str:
-        stream = await self._resuming.answer(name, key)
-        if stream is None:
+    async def _delete(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._held.delete(name, scope, send, self._whose(name, scope))
+
+    def _whose(self, name: str, scope: Scope) -> Key | None:
+        """The key that asks for a response. Raises BadRequest (404) where it is that of another."""
+        key = self._who(scope)
+        if self._resuming.foreign(name, key):
             raise BadRequest(f"there is nothing at {scope['penstock.path']}", status=404, code="not_found")
-        return stream
+        return key
 
 
 def _documents(facts: Facts, log: Source) -> list[tuple[int, dict[str, Any]]]:

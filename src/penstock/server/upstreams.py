@@ -41,14 +41,18 @@ class Upstream(msgspec.Struct, frozen=True):
 
     def endpoint(self, request: StreamRequest, model: str, *, whole: bool) -> Endpoint:
         """Where a request goes; ``whole``: that asks for no stream."""
-        provider, path = self.provider, self.wire.path(request, model)
-        if whole:
-            path = unstreamed.path(path)
-        if provider.api_version is None:
-            return endpoint(provider.base_url, path, provider.ca)
-        at = endpoint(provider.base_url, "", provider.ca)
-        full = azure.path_of(provider.wire, at.path, path, model, provider.api_version)
-        return msgspec.structs.replace(at, path=full)
+        path = self.wire.path(request, model)
+        return self.at(unstreamed.path(path) if whole else path, model)
+
+    def at(self, path: str, model: str, *, method: str = "POST") -> Endpoint:
+        """Where a path of the wire is."""
+        provider = self.provider
+        at = endpoint(provider.base_url, path, provider.ca)
+        if provider.api_version is not None:
+            base = endpoint(provider.base_url, "").path
+            full = azure.path_of(provider.wire, base, path, model, provider.api_version)
+            at = msgspec.structs.replace(at, path=full)
+        return at if method == at.method else msgspec.structs.replace(at, method=method)
 
     def headers(self, request: StreamRequest, client: Headers, *, same_wire: bool, whole: bool) -> Fields:
         """All headers but those of the connection and of the credential; the configured ones win."""

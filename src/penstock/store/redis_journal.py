@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from penstock.store.batches import Batch, BatchWriter, Failed, Owned
+from penstock.store.cipher import Cipher, Unreadable, sealed_off
 from penstock.store.shared import Ended, Held, Known, RemoteLog
 
 LEASE = 3.0
@@ -28,6 +29,7 @@ MOST = 10_000
 """Streams in the index."""
 _INDEX = "penstock:streams"
 _FAILURES = (RedisError, OSError, TimeoutError)
+_UNREAD = (*_FAILURES, Unreadable, msgspec.DecodeError)
 _encode, _frames = msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[bytes])
 _held, _ended = msgspec.msgpack.Decoder(Held), msgspec.msgpack.Decoder(Ended)
 
@@ -35,8 +37,9 @@ _held, _ended = msgspec.msgpack.Decoder(Held), msgspec.msgpack.Decoder(Ended)
 class RedisJournal(BatchWriter):
     """One gateway's access to the shared journal. ``on_stop`` is told of streams that others want stopped."""
 
-    def __init__(self, url: str, *, gateway: str, ttl: float, per_stream: int):
+    def __init__(self, url: str, *, gateway: str, ttl: float, per_stream: int, cipher: Cipher | None = None):
         super().__init__()
+        self._cipher = cipher or Cipher()
         self._redis: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._gateway = gateway
         self._ttl = max(1, int(ttl * 1000))
@@ -61,7 +64,7 @@ class RedisJournal(BatchWriter):
         """In one pipeline. Raises Failed."""
         pipe = self._redis.pipeline(transaction=False)
         for batch in batches:
-            self._commands(pipe, batch)
+            await self._commands(pipe, batch)
         names = [name for stream in gone for name in _names(stream)] + [key_of(*key) for key in free]
         for stream in gone:
             self._renewed.pop(_names(stream)[0], None)
@@ -74,18 +77,22 @@ class RedisJournal(BatchWriter):
         except _FAILURES as error:
             raise Failed(str(error) or type(error).__name__) from error
 
-    def _commands(self, pipe: Any, batch: Batch) -> None:
+    async def _commands(self, pipe: Any, batch: Batch) -> None:
         name, key = _names(batch.facts.stream)
+        encrypt = self._cipher.encrypt
         if batch.new:
-            pipe.set(name, _encode(Held(facts=batch.facts, gateway=self._gateway)))
+            pipe.set(name, encrypt(_encode(Held(facts=batch.facts, gateway=self._gateway))))
             pipe.zadd(_INDEX, {batch.facts.stream: batch.facts.began})
             pipe.zremrangebyrank(_INDEX, 0, -MOST - 1)
-        if batch.frames:
-            pipe.xadd(key, {"f": _encode(batch.frames)}, id=f"{batch.last}-0")
+        for number, (last, frames) in enumerate(self._cipher.pieces(batch.last, batch.frames)):
+            if number:
+                # Streams go on between the pieces of a long one.
+                await asyncio.sleep(0)
+            pipe.xadd(key, {"f": encrypt(_encode(frames))}, id=f"{last}-0")
         if batch.first > 1:
             pipe.xtrim(key, minid=f"{batch.first}-0", approximate=False)
         if batch.ended is not None:
-            pipe.xadd(key, {"e": _encode(batch.ended)}, id=f"{batch.last}-1")
+            pipe.xadd(key, {"e": encrypt(_encode(batch.ended))}, id=f"{batch.last}-1")
         if batch.name:
             pipe.set(_answer(batch.name), batch.facts.stream, px=self._ttl)
         now = asyncio.get_running_loop().time()
@@ -123,7 +130,9 @@ class RedisJournal(BatchWriter):
         """A stream that the store has; None also when it cannot be asked."""
         try:
             found = await self._redis.get(_names(stream)[0])
-            return None if found is None else _held.decode(found)
+            return None if found is None else self._held(found)
+        except Unreadable:
+            raise sealed_off(stream) from None
         except (*_FAILURES, msgspec.DecodeError):
             return None
 
@@ -140,9 +149,15 @@ class RedisJournal(BatchWriter):
             gone = [name for name, one in zip(names, found, strict=True) if one is None]
             if gone:
                 await self._redis.zrem(_INDEX, *gone)
-            return await self._stand([_held.decode(one) for one in found if one is not None])
+            return await self._stand(list(self._readable(found)))
         except (*_FAILURES, msgspec.DecodeError):
             return []
+
+    def _readable(self, found: list[bytes | None]) -> Iterator[Held]:
+        for one in found:
+            with contextlib.suppress(Unreadable):
+                if one is not None:
+                    yield self._held(one)
 
     async def _stand(self, streams: list[Held]) -> list[Known]:
         pipe = self._redis.pipeline(transaction=False)
@@ -155,9 +170,9 @@ class RedisJournal(BatchWriter):
             for place, held in enumerate(streams):
                 entries, alive = said[2 * place], bool(said[2 * place + 1])
                 last = entries[0][1].get(b"e") if entries else None
-                known.append(Known(held, None if last is None else _ended.decode(last), alive))
+                known.append(Known(held, None if last is None else self._ended(last), alive))
             return known
-        except (*_FAILURES, msgspec.DecodeError):
+        except _UNREAD:
             return []
 
     async def named(self, name: str) -> str | None:
@@ -171,16 +186,16 @@ class RedisJournal(BatchWriter):
     async def snapshot(self, held: Held) -> RemoteLog:
         """All of its frames that are held now."""
         log = self.source(held, await self.first(held.facts.stream) - 1)
-        with contextlib.suppress(*_FAILURES, msgspec.DecodeError):
+        with contextlib.suppress(*_UNREAD):
             self._take(log, held, await self._redis.xrange(_names(held.facts.stream)[1]))
         return log
 
     async def first(self, stream: str) -> int:
         """The cursor of the oldest frame that is held."""
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*_UNREAD):
             for name, fields in await self._redis.xrange(_names(stream)[1], count=1):
                 if b"f" in fields:
-                    return _number(name) - len(_frames.decode(fields[b"f"])) + 1
+                    return _number(name) - len(self._frames(fields[b"f"])) + 1
         return 1
 
     def source(self, held: Held, after: int) -> RemoteLog:
@@ -204,15 +219,29 @@ class RedisJournal(BatchWriter):
                 elif not entries and not owned:
                     log.give_up(held.facts.orphaned)
                 await log.room()
-        except (*_FAILURES, msgspec.DecodeError):
+        except _UNREAD:
             log.give_up(held.facts.lost)
 
     def _take(self, log: RemoteLog, held: Held, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
         for name, fields in entries:
+            if log.seal is not None:
+                # What follows a gap is not to be had, its end included.
+                return
             if b"e" in fields:
-                log.close(_ended.decode(fields[b"e"]))
-            elif not log.extend(_number(name), _frames.decode(fields[b"f"])):
+                log.close(self._ended(fields[b"e"]))
+            elif not log.extend(_number(name), self._frames(fields[b"f"])):
                 log.give_up(held.facts.lost)
+
+    # What was written, as it was before it was encrypted. Raises Unreadable, msgspec.DecodeError.
+
+    def _held(self, written: bytes) -> Held:
+        return _held.decode(self._cipher.decrypt(written))
+
+    def _ended(self, written: bytes) -> Ended:
+        return _ended.decode(self._cipher.decrypt(written))
+
+    def _frames(self, written: bytes) -> list[bytes]:
+        return _frames.decode(self._cipher.decrypt(written))
 
     async def _owned(self, held: Held) -> bool | None:
         """Whether the stream's gateway lives; None: the stream is not held any more."""

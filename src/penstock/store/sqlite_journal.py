@@ -15,7 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
+from penstock.errors import BadRequest
 from penstock.store.batches import Batch, BatchWriter, Failed, Owned
+from penstock.store.cipher import Cipher, Unreadable, sealed_off
 from penstock.store.shared import Ended, Held, Known, RemoteLog
 
 LEASE = 3.0
@@ -38,16 +40,19 @@ create table if not exists gateways (gateway text primary key, seen real not nul
 create table if not exists stops (gateway text not null, stream text not null);
 """
 _encode, _frames = msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[bytes])
+_UNREAD = (Failed, Unreadable, BadRequest, msgspec.DecodeError)
 _held, _ended = msgspec.msgpack.Decoder(Held), msgspec.msgpack.Decoder(Ended)
 Answer = TypeVar("Answer")
 Row = tuple[int, bytes]
+Stand = tuple[bytes, bytes | None]
 
 
 class SqliteJournal(BatchWriter):
     """One gateway's access to the file. Raises sqlite3.Error where it cannot be opened."""
 
-    def __init__(self, path: str, *, gateway: str, ttl: float, per_stream: int):
+    def __init__(self, path: str, *, gateway: str, ttl: float, per_stream: int, cipher: Cipher | None = None):
         super().__init__()
+        self._cipher = cipher or Cipher()
         self._gateway = gateway
         self._ttl = ttl
         self._per_stream = per_stream
@@ -73,18 +78,18 @@ class SqliteJournal(BatchWriter):
         await self._written(lambda: self._put(batches, gone, free))
 
     def _put(self, batches: Sequence[Batch], gone: Sequence[str], free: Sequence[Owned]) -> None:
-        run, expires = self._writes.execute, time.time() + self._ttl
+        run, expires, encrypt = self._writes.execute, time.time() + self._ttl, self._cipher.encrypt
         for batch in batches:
             stream = batch.facts.stream
             if batch.new:
-                held = _encode(Held(facts=batch.facts, gateway=self._gateway))
+                held = encrypt(_encode(Held(facts=batch.facts, gateway=self._gateway)))
                 values = (stream, held, batch.facts.began, expires)
                 run("insert or replace into streams (stream, held, began, expires) values (?, ?, ?, ?)", values)
-            if batch.frames:
-                run("insert or replace into frames values (?, ?, ?)", (stream, batch.last, _encode(batch.frames)))
+            for last, frames in self._cipher.pieces(batch.last, batch.frames):
+                run("insert or replace into frames values (?, ?, ?)", (stream, last, encrypt(_encode(frames))))
             if batch.first > 1:
                 run("delete from frames where stream = ? and last < ?", (stream, batch.first))
-            ended = None if batch.ended is None else _encode(batch.ended)
+            ended = None if batch.ended is None else encrypt(_encode(batch.ended))
             known = (ended, batch.name, expires, stream)
             run("update streams set ended = ?, name = ?, expires = ? where stream = ?", known)
         self._forget(gone)
@@ -145,24 +150,39 @@ class SqliteJournal(BatchWriter):
 
     async def known(self, stream: str) -> Known | None:
         """The same, and how it stands."""
-        return next(iter(await self._stand("where stream = ? and expires >= ?", stream, time.time())), None)
+        rows, alive = await self._stand("where stream = ? and expires >= ?", stream, time.time())
+        try:
+            return next((self._known(row, alive) for row in rows), None)
+        except Unreadable:
+            raise sealed_off(stream) from None
+        except msgspec.DecodeError:
+            return None
 
     async def listed(self, most: int) -> list[Known]:
         """The streams that are held, the latest first."""
-        return await self._stand("where expires >= ? order by began desc, rowid desc limit ?", time.time(), most)
+        order = "where expires >= ? order by began desc, rowid desc limit ?"
+        rows, alive = await self._stand(order, time.time(), most)
+        known = []
+        for row in rows:
+            with contextlib.suppress(Unreadable, msgspec.DecodeError):
+                known.append(self._known(row, alive))
+        return known
 
-    async def _stand(self, where: str, *values: object) -> list[Known]:
+    async def _stand(self, where: str, *values: object) -> tuple[list[Stand], set[object]]:
+        """What is written of streams, and the gateways that live."""
         try:
             seen = await self._read("select gateway from gateways where seen >= ?", time.time() - LEASE)
-            alive = {gateway for (gateway,) in seen}
-            known = []
-            for held, ended in await self._read(f"select held, ended from streams {where}", *values):
-                stream = _held.decode(held)  # type: ignore[arg-type]
-                end = None if ended is None else _ended.decode(ended)  # type: ignore[arg-type]
-                known.append(Known(stream, end, stream.gateway in alive))
-            return known
-        except (Failed, msgspec.DecodeError):
-            return []
+            rows = await self._read(f"select held, ended from streams {where}", *values)
+        except Failed:
+            return [], set()
+        return rows, {gateway for (gateway,) in seen}  # type: ignore[return-value]
+
+    def _known(self, row: Stand, alive: set[object]) -> Known:
+        """Raises Unreadable, msgspec.DecodeError."""
+        held, ended = row
+        stream = _held.decode(self._cipher.decrypt(held))
+        end = None if ended is None else _ended.decode(self._cipher.decrypt(ended))
+        return Known(stream, end, stream.gateway in alive)
 
     async def named(self, name: str) -> str | None:
         """The stream whose answer has that id."""
@@ -173,10 +193,13 @@ class SqliteJournal(BatchWriter):
 
     async def first(self, stream: str) -> int:
         """The cursor of the oldest frame that is held."""
-        with contextlib.suppress(Failed, msgspec.DecodeError):
+        with contextlib.suppress(*_UNREAD):
             for last, frames in await self._after(stream, 0, 1):
-                return last - len(_frames.decode(frames)) + 1
+                return last - len(self._frames(frames)) + 1
         return 1
+
+    def _frames(self, written: bytes) -> list[bytes]:
+        return _frames.decode(self._cipher.decrypt(written))
 
     async def _after(self, stream: str, last: int, most: int) -> list[Row]:
         query = "select last, frames from frames where stream = ? and last > ? order by last limit ?"
@@ -189,10 +212,10 @@ class SqliteJournal(BatchWriter):
     async def snapshot(self, held: Held) -> RemoteLog:
         """All of its frames that are held now."""
         log = self.source(held, await self.first(held.facts.stream) - 1)
-        with contextlib.suppress(Failed, msgspec.DecodeError):
+        with contextlib.suppress(*_UNREAD):
             known = await self.known(held.facts.stream)
             for last, frames in await self._after(held.facts.stream, 0, 1 << 62):
-                log.extend(last, _frames.decode(frames))
+                log.extend(last, self._frames(frames))
             if known is not None and known.ended is not None:
                 log.close(known.ended)
         return log
@@ -206,7 +229,7 @@ class SqliteJournal(BatchWriter):
                 known = await self.known(stream)
                 rows = await self._after(stream, log.ring.last, MOST)
                 for last, frames in rows:
-                    if not log.extend(last, _frames.decode(frames)):
+                    if not log.extend(last, self._frames(frames)):
                         log.give_up(held.facts.lost)
                 if not rows:
                     if known is None:
@@ -218,7 +241,7 @@ class SqliteJournal(BatchWriter):
                     else:
                         await asyncio.sleep(POLL)
                 await log.room()
-        except (Failed, msgspec.DecodeError):
+        except _UNREAD:
             log.give_up(held.facts.lost)
 
     async def stop(self, held: Held) -> bool:

@@ -16,10 +16,12 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """``async with RedisServer() as redis``: its ``url``; it can be killed, stopped for a while, and started again."""
+    """``async with RedisServer() as redis``: its ``url``; it can be killed, stopped for a while, and started again.
+    ``options`` are further ones of its command line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
+        self._options = options
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -31,7 +33,11 @@ class RedisServer:
         """Start, empty."""
         options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
         self._process = await asyncio.create_subprocess_exec(
-            "redis-server", *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            "redis-server",
+            *options,
+            *self._options,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(10):
             while not await self._answers():  # noqa: ASYNC110 - it says nothing when it is ready

@@ -23,10 +23,11 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An origin and a path on it."""
+    """An origin, a path on it, and how it is asked."""
 
     origin: Origin
     path: str
+    method: str = "POST"
 
 
 def endpoint(base_url: str, path: str, ca: str | None = None) -> Endpoint:
@@ -36,12 +37,16 @@ def endpoint(base_url: str, path: str, ca: str | None = None) -> Endpoint:
     return Endpoint(Origin(parts.scheme, parts.hostname or "", port, ca), parts.path.rstrip("/") + path)
 
 
-def request_bytes(target: str, authority: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
-    """A POST in wire form. ``target`` is a path, or a whole URL on the way to a plain proxy.
+def request_bytes(
+    target: str, authority: str, headers: list[tuple[str, str]], body: bytes, method: str = "POST"
+) -> bytes:
+    """A request in wire form. ``target`` is a path, or a whole URL on the way to a plain proxy.
 
     Identity is all that is accepted: a compressed stream arrives in blocks, not in tokens.
     """
-    lines = [f"POST {target} HTTP/1.1", f"host: {authority}", "accept-encoding: identity"]
+    lines = [f"{method} {target} HTTP/1.1", f"host: {authority}", "accept-encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines += [f"content-length: {len(body)}", "", ""]
+    if body or method == "POST":
+        lines.append(f"content-length: {len(body)}")
+    lines += ["", ""]
     return "\r\n".join(lines).encode("latin-1") + body

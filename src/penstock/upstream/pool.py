@@ -29,7 +29,7 @@ class Pool:
     def open(
         self, endpoint: Endpoint, headers: list[tuple[str, str]], body: bytes, listener: Listener, *, fresh: bool
     ) -> PooledExchange:
-        """POST ``body``. ``fresh``: not on a kept-alive connection."""
+        """Send ``body``. ``fresh``: not on a kept-alive connection."""
         exchange = PooledExchange(self, endpoint, headers, body, listener)
         self._open.add(exchange)
         exchange.start(None if fresh else self._take(endpoint.origin))
@@ -134,7 +134,7 @@ class PooledExchange:
             target = f"http://{origin.authority}{target}"
             if proxy.authorization:
                 headers = [*headers, ("proxy-authorization", proxy.authorization)]
-        connection.send(request_bytes(target, origin.authority, headers, self._body), listener)
+        connection.send(request_bytes(target, origin.authority, headers, self._body, self._endpoint.method), listener)
         self._body = b""
         listener.opened()
 
