@@ -36,12 +36,4 @@ RESUMING = [
         MERGED,
     ),
     Mutant("merged frames of two texts", "1", MERGE, "last.form == delta.form and", "", MERGED),
-    Mutant(
-        "a merged frame keeps the first cursor",
-        "1",
-        MERGE,
-        "        self._last = delta\n",
-        "        self._last = self._last or delta\n",
-        MERGED,
-    ),
 ]
