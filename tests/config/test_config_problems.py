@@ -362,6 +362,12 @@ CASES = [
         'slow_client.buffer: found "1TB"; allowed: a size such as',
     ),
     ("timeout", route("delivery: {slow_client: {timeout: x}}"), 'slow_client.timeout: found "x"; allowed: a duration'),
+    (
+        "merge and receipts",
+        route("delivery: {slow_client: {merge: true}}\n    metadata: final"),
+        ":6: routes.gpt-4o.metadata: metadata: final has a receipt over frames that slow_client.merge would change;"
+        " allowed: metadata: off, or slow_client: {merge: false}",
+    ),
     # words
     ("malformed", route("delivery: {malformed: keep}"), 'delivery.malformed: found "keep"; allowed: skip or fail'),
     ("hedge", route("hedge: soon"), f':5: routes.gpt-4o.hedge: found "soon"; allowed: {H}'),

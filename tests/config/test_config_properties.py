@@ -208,7 +208,7 @@ routes = st.builds(
         Delivery,
         keepalive=maybe,
         commit_after=maybe,
-        slow_client=st.builds(SlowClient, buffer=sizes, timeout=maybe),
+        slow_client=st.builds(SlowClient, buffer=sizes, timeout=maybe, merge=st.booleans()),
         max_frame=sizes,
         settle=durations,
         malformed=st.sampled_from(["skip", "fail"]),

@@ -221,15 +221,15 @@ def test_the_limits_of_a_key(written, limits):
 def test_every_policy_key():
     route = only_route(
         "deadlines: {connect: 1, first_token: 500ms, between_tokens: 1m30s, total: null},"
-        "delivery: {keepalive: 100ms, commit_after: 0, slow_client: {buffer: 64KB, timeout: null}, max_frame: 1MiB,"
-        " on_disconnect: auto, drain: {seconds: 1s, tokens: 7, streams: 2},"
+        "delivery: {keepalive: 100ms, commit_after: 0, slow_client: {buffer: 64KB, timeout: null, merge: true},"
+        " max_frame: 1MiB, on_disconnect: auto, drain: {seconds: 1s, tokens: 7, streams: 2},"
         " settle: 0s, malformed: fail, done_after_error: true, pin_identity: on}"
     )
     assert route.deadlines == Deadlines(connect=1.0, first_token=0.5, between_tokens=90.0, total=None)
     assert route.delivery == Delivery(
         keepalive=0.1,
         commit_after=0.0,
-        slow_client=SlowClient(buffer=64_000, timeout=None),
+        slow_client=SlowClient(buffer=64_000, timeout=None, merge=True),
         on_disconnect="auto",
         drain=Drain(seconds=1.0, tokens=7, streams=2),
         max_frame=1024**2,

@@ -14,12 +14,13 @@ from form_mutants import FORMS
 from matrix_mutants import MATRIX
 from pace_mutants import PACE
 from path_mutants import ON_THE_PATH
+from resume_mutants import RESUMING
 
 import penstock
 from mutants import MUTANTS as OF_LAWS
 from mutants import Mutant
 
-MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE, *(Mutant(*lie) for lie in FORMS)]
+MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE, *RESUMING, *(Mutant(*lie) for lie in FORMS)]
 SOURCE = Path(penstock.__file__).parent
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -82,6 +82,7 @@ def read_policy(section: Section, base: Policy) -> Policy:
         capture=read_capture(section, base.capture),
     )
     check_modes(section, policy.stages, policy.delivery.mode)
+    _check_merge(section, policy)
     return policy
 
 
@@ -152,7 +153,7 @@ def _between_tokens(section: Section, base: Deadlines) -> dict[str, Any]:
 
 def _delivery(section: Section, base: Delivery) -> Delivery:
     drain = section.section("drain", ("seconds", "tokens", "streams"))
-    slow = section.section("slow_client", ("buffer", "timeout"))
+    slow = section.section("slow_client", ("buffer", "timeout", "merge"))
     segment = section.section("segment", ("delay", "characters"))
     return Delivery(
         mode=section.choice("mode", base.mode, ("passthrough", "sentence", "paragraph", "full")),
@@ -168,6 +169,7 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         slow_client=SlowClient(
             buffer=slow.size("buffer", base.slow_client.buffer),
             timeout=slow.deadline("timeout", base.slow_client.timeout),
+            merge=slow.flag("merge", base.slow_client.merge),
         ),
         on_disconnect=section.choice("on_disconnect", base.on_disconnect, ("cancel", "drain", "detach", "auto")),
         drain=Drain(
@@ -182,6 +184,14 @@ def _delivery(section: Section, base: Delivery) -> Delivery:
         pin_identity=section.flag("pin_identity", base.pin_identity),
         served_model=section.choice("served_model", base.served_model, ("show", "hide")),
     )
+
+
+def _check_merge(section: Section, policy: Policy) -> None:
+    """A receipt is over the frames as they were written; merged, they are others."""
+    if policy.delivery.slow_client.merge and policy.metadata.mode != "off":
+        field = section.get("metadata") or section.get("delivery") or section.place
+        message = f"metadata: {policy.metadata.mode} has a receipt over frames that slow_client.merge would change"
+        field.fail(message, found="", allowed="metadata: off, or slow_client: {merge: false}")
 
 
 def _tags(section: Section, base: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -102,6 +102,7 @@ def _route(route: Route) -> dict[str, Any]:
             "slow_client": {
                 "buffer": format_size(delivery.slow_client.buffer),
                 "timeout": _deadline(delivery.slow_client.timeout),
+                "merge": delivery.slow_client.merge,
             },
             "on_disconnect": delivery.on_disconnect,
             "drain": {

@@ -151,8 +151,7 @@ class Log:
         """The frames."""
         if self._pieces:
             pieces, self._pieces = self._pieces, []
-            take = self._frames.take
-            self._ring.append([frame for piece in pieces for frame in take(piece)])
+            self._ring.append(self._frames.take_all(pieces))
             self.size = self._ring.size
         return self._ring
 

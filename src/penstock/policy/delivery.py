@@ -16,6 +16,8 @@ class SlowClient(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that may wait for the client before it counts as blocked and the upstream is paused."""
     timeout: float | None = 30.0
     """How long the client may stay blocked before the stream ends as ``slow_client``."""
+    merge: bool = False
+    """Deltas that wait for the client are merged, without loss, where they follow on each other."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

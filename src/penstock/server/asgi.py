@@ -28,13 +28,14 @@ from penstock.server.asgi_sink import AbortedBody, AsgiSink
 from penstock.server.auth import Keyring
 from penstock.server.body import ClientGone, read_body
 from penstock.server.bookkeeping import Bookkeeper
-from penstock.server.buffers import Buffers
+from penstock.server.buffers import Bounds, Buffers
 from penstock.server.copying import Copying
 from penstock.server.hedging import Hedging
 from penstock.server.held_responses import HeldResponses, Memory
 from penstock.server.lane import Lane, lane_of
 from penstock.server.limiting import Limiting
 from penstock.server.listening import Silences
+from penstock.server.merging import Merging, merges
 from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
 from penstock.server.streams_api import StreamsApi
@@ -272,8 +273,10 @@ class Application:
             lambda original: request if original else self._router.redacted(route, request),
         )
         checker = self._router.checker(route, self._running_pool())
-        sink = self._sink(scope, send, route.delivery.slow_client.buffer)
-        driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log, checker)
+        merging = Merging(plan, self.buffers, self._metrics.merged) if merges(plan) else None
+        sink = self._sink(scope, send, route.delivery.slow_client.buffer, merging)
+        way = sink if merging is None else merging.before(sink)
+        driver = Driver(machine, dialer, way, recorder, self._clock, self._loop, self._over, watch, log, checker)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
         self._held.begin(driver, request, owner)
@@ -306,10 +309,10 @@ class Application:
         else:
             await _disconnected(receive)
 
-    def _sink(self, scope: Scope, send: Send, buffer: int) -> Lane | AsgiSink:
+    def _sink(self, scope: Scope, send: Send, buffer: int, bounds: Bounds | None = None) -> Lane | AsgiSink:
         """The way to a client, in which ``buffer`` bytes may wait."""
-        open_lane = lane_of(scope, send)
-        return open_lane(buffer, self.buffers) if open_lane else AsgiSink(send, buffer, self.buffers)
+        open_lane, bounds = lane_of(scope, send), bounds or self.buffers
+        return open_lane(buffer, bounds) if open_lane else AsgiSink(send, buffer, bounds)
 
     async def _pump(self, sink: AsgiSink, driver: Driver | Reader, receive: Receive) -> None:
         """Without a lane: send and watch, until either is over."""
@@ -329,7 +332,7 @@ class Application:
         finally:
             for task in (pump, watch, cut):
                 task.cancel()
-            self.buffers.leave(sink)
+            sink.leave()
             if driver.outcome is None and sink.on_left is not None and not sink.ended:
                 sink.on_left()
 

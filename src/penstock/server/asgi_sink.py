@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from penstock.server.buffers import Buffers
+from penstock.server.buffers import Bounds
 from penstock.stream.inputs import Headers
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,7 +19,7 @@ class AsgiSink:
     """Holds what ``send`` has not taken yet. Over ``buffer`` bytes, or its share of ``buffers``, the client counts as
     blocked."""
 
-    def __init__(self, send: Send, buffer: int, buffers: Buffers):
+    def __init__(self, send: Send, buffer: int, buffers: Bounds):
         self._send = send
         self._buffer = buffer
         self._buffers = buffers
@@ -45,6 +45,10 @@ class AsgiSink:
         """Over so many bytes the client counts as blocked."""
         self._buffer = size
         self._look()
+
+    def leave(self) -> None:
+        """Nothing will wait here any more."""
+        self._buffers.leave(self)
 
     def head(self, status: int, headers: Headers) -> None:
         """Status and headers."""

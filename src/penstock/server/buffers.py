@@ -23,6 +23,22 @@ class Buffer(Protocol):
         """Over ``size`` bytes the client counts as blocked; if it is over them now, at once."""
 
 
+class Bounds(Protocol):
+    """What gives a buffer its mark. The buffer tells when it is blocked and when it has drained."""
+
+    def enter(self, buffer: Buffer, own: int) -> None:
+        """A client, which may hold ``own`` bytes at the most."""
+
+    def leave(self, buffer: Buffer) -> None:
+        """Nothing will wait for it any more."""
+
+    def blocked(self, buffer: Buffer) -> None:
+        """More waits for it than it was allowed."""
+
+    def drained(self, buffer: Buffer) -> None:
+        """It reads again."""
+
+
 class Buffers:
     """Of all clients, ``limit`` bytes together. Each client tells when it is blocked and when it has drained."""
 

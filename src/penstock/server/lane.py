@@ -16,7 +16,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from penstock.server.buffers import Buffers
+from penstock.server.buffers import Bounds
 from penstock.stream.inputs import Headers
 
 EXTENSION = "penstock.lane"
@@ -27,7 +27,7 @@ LINGER = 30.0
 """Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
 
 
-def lane_of(scope: MutableMapping[str, Any], send: Any) -> Callable[[int, Buffers], Lane] | None:
+def lane_of(scope: MutableMapping[str, Any], send: Any) -> Callable[[int, Bounds], Lane] | None:
     """What opens the lane of a request, given the bytes that may wait in it and those of all; None where there is none.
 
     A middleware that has put its own ``send`` in the server's place wants to see the answer: then there is none either.
@@ -50,7 +50,7 @@ class LaneProtocol(HttpToolsProtocol):
         # Bound to its own cycle: `self.cycle` is that of the last request that was read, maybe a pipelined one.
         scope.setdefault("extensions", {})[EXTENSION] = partial(self._open_lane, weakref.ref(self.cycle))
 
-    def _open_lane(self, of: weakref.ref[RequestResponseCycle], buffer: int, buffers: Buffers) -> Lane:
+    def _open_lane(self, of: weakref.ref[RequestResponseCycle], buffer: int, buffers: Bounds) -> Lane:
         """The lane for the request that is being served; ``buffer`` bytes, or its share of ``buffers``, may wait before
         the client blocks."""
         cycle = of()
@@ -177,7 +177,7 @@ class Lane:
         "on_left",
     )
 
-    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffers: Buffers):
+    def __init__(self, protocol: LaneProtocol, cycle: RequestResponseCycle, buffers: Bounds):
         self._protocol = protocol
         self._transport = Nowhere() if protocol.transport.is_closing() else protocol.transport
         self._buffers = buffers

@@ -46,6 +46,8 @@ class RedisJournal(BatchWriter):
         self._per_stream = per_stream
         self._renewed: dict[str, float] = {}
         """When the streams that live were last given their ``ttl``."""
+        self._made: set[str] = set()
+        """The keys of their frames, once there are frames."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -67,7 +69,9 @@ class RedisJournal(BatchWriter):
             await self._commands(pipe, batch)
         names = [name for stream in gone for name in _names(stream)] + [key_of(*key) for key in free]
         for stream in gone:
-            self._renewed.pop(_names(stream)[0], None)
+            name, key = _names(stream)
+            self._renewed.pop(name, None)
+            self._made.discard(key)
         if names:
             pipe.delete(*names)
         if gone:
@@ -88,22 +92,28 @@ class RedisJournal(BatchWriter):
             if number:
                 # Streams go on between the pieces of a long one.
                 await asyncio.sleep(0)
-            pipe.xadd(key, {"f": encrypt(_encode(frames))}, id=f"{last}-0")
+            # A store that has lost its data is not given the rest: nobody could read it.
+            made = key in self._made or number > 0
+            pipe.xadd(key, {"f": encrypt(_encode(frames))}, id=f"{last}-0", nomkstream=made)
         if batch.first > 1:
             pipe.xtrim(key, minid=f"{batch.first}-0", approximate=False)
         if batch.ended is not None:
-            pipe.xadd(key, {"e": encrypt(_encode(batch.ended))}, id=f"{batch.last}-1")
+            ended = encrypt(_encode(batch.ended))
+            pipe.xadd(key, {"e": ended}, id=f"{batch.last}-1", nomkstream=key in self._made)
         if batch.name:
             pipe.set(_answer(batch.name), batch.facts.stream, px=self._ttl)
         now = asyncio.get_running_loop().time()
         if batch.new or batch.ended is not None or now > self._renewed.get(name, 0.0) + self._ttl / 4000:
             self._renewed[name] = now
             pipe.pexpire(name, self._ttl)
-        if batch.frames or batch.ended is not None:
-            # Each time: a store that has lost its data begins this key anew, and would keep it for ever.
             pipe.pexpire(key, self._ttl)
+        elif batch.frames and key not in self._made:
+            pipe.pexpire(key, self._ttl)
+        if batch.frames:
+            self._made.add(key)
         if batch.ended is not None:
             del self._renewed[name]
+            self._made.discard(key)
 
     # -- leases and stops -----------------------------------------------------------------------------------------
 

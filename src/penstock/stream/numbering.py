@@ -7,6 +7,7 @@ have none and are not counted. On the others every line, and every element of th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from penstock.framing.jsonarray import JSONArrayFramer
 from penstock.framing.ndjson import NDJSONFramer
@@ -83,6 +84,16 @@ class Frames:
         self._plain = self._events and data[-2:] == b"\n\n"
         frames = self._framer.feed(data)
         return [frame for frame in frames if counts(frame)] if self._events else frames
+
+    def take_all(self, pieces: Sequence[bytes]) -> list[bytes]:
+        """The data frames that all of ``pieces`` complete."""
+        data = b"".join(pieces)
+        if self._plain and data[:5] == b"data:" and b"\r" not in data:
+            *events, rest = data.split(b"\n\n")
+            if not rest and len(events) == data.count(b"\n\ndata:") + 1:
+                # Nearly always: events of data alone, whole.
+                return [event + b"\n\n" for event in events]
+        return self.take(data)
 
     def rest(self) -> list[bytes]:
         """What is left at the end: a last block without its blank line."""

@@ -63,6 +63,8 @@ class Ring:
         """The next frames after ``cursor``, about ``most`` bytes, at least one if there is one. Raises Overwritten."""
         if cursor + 1 < self.first:
             raise Overwritten(f"frames {cursor + 1} to {self.first - 1} are not held any more")
+        if most >= self.size:
+            return self._frames[max(0, cursor - self._gone) :]
         found: list[bytes] = []
         for frame in islice(self._frames, cursor - self._gone, None):
             found.append(frame)

@@ -128,6 +128,10 @@ class Metrics:
             self._checks[summary.route, result] += count
         totals["blocked"] += summary.blocked
 
+    def merged(self, frames: int) -> None:
+        """So many frames went out as part of others."""
+        self._totals["merged"] += frames
+
     def refused(self, reason: str) -> None:
         """A request that did not become a stream."""
         self._requests[(reason,)] += 1
@@ -226,6 +230,7 @@ _TOTALS = (
     ("penstock_client_bytes", "Body bytes written to clients.", "bytes_out"),
     ("penstock_malformed_frames", "Frames of providers that were left out or ended a stream.", "malformed"),
     ("penstock_keepalives", "Keep-alives written to clients.", "keepalives"),
+    ("penstock_client_frames_merged", "Frames that went out as part of others, to clients that read slowly.", "merged"),
     ("penstock_client_blocked_seconds", "Seconds for which clients were blocked.", "blocked"),
 )
 

@@ -35,6 +35,7 @@ def config(
     commit_after: float | None = None,
     buffer: int = 256 * 1024,
     slow_timeout: float | None = 0.5,
+    merge: bool = False,
     settle: float = 0.2,
     health: bool = True,
     retries: int = 0,
@@ -74,7 +75,7 @@ def config(
         delivery=Delivery(
             keepalive=keepalive,
             commit_after=commit_after,
-            slow_client=SlowClient(buffer=buffer, timeout=slow_timeout),
+            slow_client=SlowClient(buffer=buffer, timeout=slow_timeout, merge=merge),
             settle=settle,
             **delivery,
         ),

@@ -24,10 +24,22 @@ async def simulated() -> AsyncIterator[str]:
         sys.executable, "-m", "penstock", "sim", "--port", str(port), "--quiet", stderr=asyncio.subprocess.DEVNULL
     )
     try:
+        async with asyncio.timeout(20):
+            while not await _listens(port):  # noqa: ASYNC110 - it says nothing when it is ready
+                await asyncio.sleep(0.05)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
         await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def gaps(process: ServeProcess, tokens: int = 500, **headers: str) -> list[float]:
