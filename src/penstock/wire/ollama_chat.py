@@ -26,7 +26,7 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing.ndjson import undressed
-from penstock.usage import Usage
+from penstock.usage import Usage, count
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.ollama_errors import error_report
@@ -194,7 +194,7 @@ class OllamaDecoder:
         return events
 
     def _over(self, line: _Line, events: list[Event]) -> None:
-        prompt, output = _count(line.prompt_eval_count), _count(line.eval_count)
+        prompt, output = count(line.prompt_eval_count), count(line.eval_count)
         if prompt is not None or output is not None:
             # A prompt that was in the cache as a whole is not counted: None, not 0.
             events.append(UsageReport(Usage(input=prompt, output=output)))
@@ -278,9 +278,3 @@ def _string(value: Any) -> str:
     if value is None:
         return ""
     return value if type(value) is str else str(value)
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value)
