@@ -51,7 +51,9 @@ async def test_H10_a_number_that_counts_nothing_is_not_counted(rig: Rig, tmp_pat
 @pytest.mark.parametrize(
     "failing",
     [
-        pytest.param([st(500, b'{"error":{"message":"%b","type":"%b","code":"%b"}}' % (LONE, LONE, LONE))], id="status"),
+        pytest.param(
+            [st(500, b'{"error":{"message":"%b","type":"%b","code":"%b"}}' % (LONE, LONE, LONE))], id="status"
+        ),
         pytest.param(
             [hdr(), role(), tok(1), raw(b'data: {"error":{"message":"%b","code":"%b"}}\n\n' % (LONE, LONE))],
             id="in the stream",

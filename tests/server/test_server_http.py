@@ -305,6 +305,39 @@ async def test_what_is_no_http_is_400(rig: Rig) -> None:
         assert (await line.response()).status == 400
 
 
+@pytest.mark.parametrize("cut", [1, 40, 150, 10_000], ids=lambda size: f"in pieces of {size}")
+async def test_an_offer_of_another_protocol_is_passed_over(rig: Rig, cut: int) -> None:
+    """As Java's HTTP client makes it with its first request; the next on the same connection goes without."""
+    gateway = await gateway_with(rig)
+    offer = post(None, "connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAAAAIAAAAB")
+    sent = offer + post(stream=False)
+    async with connected(gateway.port) as line:
+        for start in range(0, len(sent), cut):
+            await line.send(sent[start : start + cut])
+        assert (await line.response()).body.endswith(frames.DONE)
+        assert json.loads((await line.response()).body)["choices"][0]["message"]["content"] == words(3)
+
+
+@pytest.mark.parametrize("offer", [b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n"])
+async def test_offers_of_another_protocol_without_a_body(rig: Rig, offer: bytes) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(offer + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert (await line.response()).status == (200 if offer.startswith(b"GET") else 400)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br", "identity"])
+async def test_a_compressed_body_is_told_from_a_broken_one(rig: Rig, coding: str) -> None:
+    gateway = await gateway_with(rig)
+    answer = await gateway.ask(headers={"content-encoding": coding})
+    if coding == "identity":
+        assert answer.status == 200
+    else:
+        assert answer.status == 415 and answer.error is not None
+        assert answer.error["code"] == "unsupported_encoding"
+        assert coding in answer.error["message"]
+
+
 async def test_a_client_that_leaves_during_a_pipelined_stream_is_seen(rig: Rig) -> None:
     upstream = await rig.upstream([hdr(), tok(1000, gap=0.01), fin(), done()], ANSWER)
     gateway = await rig.gateway(upstream, **PATIENT)
