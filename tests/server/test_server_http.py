@@ -105,6 +105,18 @@ async def test_a_draining_gateway_refuses_with_503(rig: Rig) -> None:
     assert (await gateway.get("/healthz")).status == 200
 
 
+async def test_a_body_that_does_not_come_holds_no_end_up(rig: Rig) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(post()[:-10])
+        await until(lambda: gateway.gateway.streams._arriving)
+        await gateway.gateway.streams.drain(0)
+        response = await line.response()
+    assert (response.status, response.error["code"]) == (503, "shutdown")
+    assert int(response.headers["retry-after"]) >= 1
+    assert gateway.accepted == []
+
+
 # -- bodies -------------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[bytes, str, str | None]] = [
