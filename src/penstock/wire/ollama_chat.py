@@ -26,6 +26,7 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing.ndjson import undressed
+from penstock.plain import mended
 from penstock.usage import Usage, count
 from penstock.wire import json
 from penstock.wire.base import Decoded
@@ -186,7 +187,7 @@ class OllamaDecoder:
             arguments = bytes(function.arguments).decode("utf-8", "replace")
             if arguments.startswith('"'):
                 # Some proxies send JSON text, as other wires have it.
-                arguments = _string(json.loads(arguments.encode()))
+                arguments = _string(json.loads(mended(arguments).encode()))
             if arguments in ("null", ""):
                 arguments = "{}"
             events.append(ToolArguments(self._calls, ident, function.name, arguments))
@@ -262,7 +263,7 @@ def _call(call: dict[str, Any]) -> tuple[str, _Function]:
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
     arguments = function.get("arguments")
-    text = arguments.encode() if isinstance(arguments, str) else json.dumps(arguments or {})
+    text = mended(arguments).encode() if isinstance(arguments, str) else json.dumps(arguments or {})
     return _string(call.get("id")), _Function(_string(function.get("name")), msgspec.Raw(text))
 
 
