@@ -350,6 +350,28 @@ async def test_a_compressed_body_is_told_from_a_broken_one(rig: Rig, coding: str
         assert coding in answer.error["message"]
 
 
+@pytest.mark.parametrize("start", [b"GET /healthz HTTP/1.1\r\nx-a: ", b"GET /healthz?"])
+async def test_a_head_without_end_is_refused(rig: Rig, start: bytes) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(start + b"a" * 300_000)
+        await line.send(b"a" * 10)
+        assert (await line.response()).status == 431
+
+
+async def test_what_is_no_http_disturbs_no_stream_that_is_under_way(rig: Rig) -> None:
+    upstream = await rig.upstream([hdr(), tok(5, gap=0.03), fin(), done()])
+    gateway = await rig.gateway(upstream)
+    async with connected(gateway.port) as line:
+        await line.send(post())
+        await upstream.asked()
+        await line.send(b"\x16\x03 no request\r\n\r\n")
+        body = (await line.response()).body
+        assert body.endswith(frames.DONE) and b"Invalid" not in body
+        assert await line.over()
+    assert (await gateway.record())["outcome"] == "completed"
+
+
 async def test_a_client_that_leaves_during_a_pipelined_stream_is_seen(rig: Rig) -> None:
     upstream = await rig.upstream([hdr(), tok(1000, gap=0.01), fin(), done()], ANSWER)
     gateway = await rig.gateway(upstream, **PATIENT)

@@ -25,6 +25,8 @@ EXTENSION = "penstock.lane"
 _PROBE_CHECKS = (0.02, 0.08, 0.3, 0.5)
 """Seconds between the looks at a connection that was closed from the other side."""
 _TCP_CLOSE = 7
+MAX_HEAD = 256 * 1024
+"""Bytes of a request's first line and headers."""
 LINGER = 30.0
 """Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
 
@@ -42,6 +44,10 @@ class LaneProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the lane."""
 
     _lane: Lane | None = None
+    _in_head = False
+    """A request has begun and its head is not whole."""
+    _head_size = 0
+    """Bytes that it came in, at the least."""
 
     def data_received(self, data: bytes) -> None:
         """What came. A request may offer another protocol (``upgrade: h2c``, as Java's HTTP client does on every first
@@ -56,6 +62,11 @@ class LaneProtocol(HttpToolsProtocol):
                 self._read_anew(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse()
+        else:
+            if self._in_head:
+                self._head_size += len(data)
+                if self._head_size > MAX_HEAD:
+                    self._refuse(431, "The request's head is too large.")
 
     def _read_anew(self, rest: bytes) -> None:
         """The head without its offer, and the ``rest``, which the parser took for the other protocol's."""
@@ -69,10 +80,22 @@ class LaneProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(head + b"\r\n" + rest)
 
-    def _refuse(self) -> None:
-        message = "Invalid HTTP request received."
+    def _refuse(self, status: int = 400, message: str = "Invalid HTTP request received.") -> None:
+        """What came is no request. Beside an answer that is under way it cannot be told: that one is the last then."""
         self.logger.warning(message)
-        self.send_400_response(message)
+        self._in_head = False
+        if self.cycle is None or self.cycle.response_complete:
+            fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + fields % len(message) + message.encode())
+            self.transport.close()
+        elif status == 431:
+            self.transport.abort()
+        else:
+            self.cycle.keep_alive = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_size = True, 0
 
     def _offered(self) -> bool:
         """The request that is being read offers another protocol, and not that of WebSockets."""
@@ -83,6 +106,7 @@ class LaneProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self._offered():
             return
         super().on_headers_complete()
