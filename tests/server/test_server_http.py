@@ -359,6 +359,14 @@ async def test_a_head_without_end_is_refused(rig: Rig, start: bytes) -> None:
         assert (await line.response()).status == 431
 
 
+async def test_a_body_in_broken_chunks_is_400(rig: Rig) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
+        assert (await line.response()).status == 400
+        assert await line.over()
+
+
 async def test_what_is_no_http_disturbs_no_stream_that_is_under_way(rig: Rig) -> None:
     upstream = await rig.upstream([hdr(), tok(5, gap=0.03), fin(), done()])
     gateway = await rig.gateway(upstream)

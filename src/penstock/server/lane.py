@@ -84,14 +84,16 @@ class LaneProtocol(HttpToolsProtocol):
         """What came is no request. Beside an answer that is under way it cannot be told: that one is the last then."""
         self.logger.warning(message)
         self._in_head = False
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self.cycle
+        its_own = cycle is not None and cycle.more_body and not cycle.response_started and not self.pipeline
+        if cycle is None or cycle.response_complete or its_own:
             fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + fields % len(message) + message.encode())
             self.transport.close()
-        elif status == 431:
+        elif status == 431 or cycle.more_body:
             self.transport.abort()
         else:
-            self.cycle.keep_alive = False
+            cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
