@@ -7,6 +7,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+_MOST = 10**12
+"""More tokens than any stream has: a number over this counts nothing. Sums of them fit every database."""
+_DEAREST = 10**6
+"""US dollars, likewise."""
+
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens. ``None`` means: the provider did not say. ``cost`` is the provider's own figure in US dollars."""
@@ -34,6 +39,21 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     def plus(self, other: Usage) -> Usage:
         """Both together: those of two attempts. What neither has said is not known."""
         return Usage(*(_sum(*pair) for pair in zip(astuple(self), astuple(other), strict=True)))
+
+
+def count(value: Any) -> int | None:
+    """A number of JSON as a count of tokens, without its fraction. None for what can be none: other kinds of values,
+    what is negative, endless or no number (NaN), and what is absurdly large."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST:
+        return None
+    return int(value)
+
+
+def cost(value: Any) -> float | None:
+    """A number of JSON as US dollars, None for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _DEAREST:
+        return None
+    return value
 
 
 def total(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -1,4 +1,4 @@
-"""I. Guardrails, on every wire and both ways of answering. The leaks (I3, I5, I7) are in tests/stages/test_leaks.py."""
+"""I. Guardrails, on every wire and both ways of answering. The leaks (I3, I5, I7) are in test_I_leaks.py."""
 
 import json
 from typing import Any

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from lockstep import Lockstep, words_in_frames
 from websockets.asyncio.client import connect
 
+from penstock.policy.delivery import Delivery
 from penstock.testing.client import CHAT, RawClient
 from penstock.testing.rig import LiveGateway, Rig, request
 from penstock.testing.steps import (
@@ -291,3 +293,22 @@ async def test_O1_a_long_answer_behind_a_proxy_without_patience(
     assert answer.status == status
     if heartbeat is not None:
         assert json.loads(answer.body)["usage"]["completion_tokens"] == 10 and answer.ended == "clean"
+
+
+# -- J10 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "folded"])
+async def test_J10_a_client_that_waits_for_no_silence_gets_its_answer(rig: Rig, stream: bool) -> None:
+    """Its library gives up when nothing comes for a while, as fetch of Node does after 300 s."""
+    upstream = await rig.upstream([hdr(), pause(1.2), role(), tok(3), fin(), done()])
+    beats: dict[str, Any] = {"keepalive": 0.1, "commit_after": 0.1, "heartbeat": 0.1}
+    gateway = await rig.gateway(upstream, **PATIENT, **beats)
+    async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=0.6)) as client:
+        answer = await client.post(f"{gateway.base_url}/chat/completions", json=request(stream=stream))
+    assert answer.status_code == 200
+    if stream:
+        assert answer.text.endswith("data: [DONE]\n\n")
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == words(3)
+    assert Delivery().keepalive is not None and Delivery().keepalive < 30

@@ -9,8 +9,9 @@ import pytest
 from penstock.config.values import Key
 from penstock.framing.sse import SSEFramer
 from penstock.testing.client import CHAT
+from penstock.testing.frames import reasoning
 from penstock.testing.rig import LiveGateway, Rig, request, until
-from penstock.testing.steps import cut, done, fin, hdr, pause, role, tok, until_closed, usage, words
+from penstock.testing.steps import cut, done, fin, hdr, pause, raw, role, tok, until_closed, usage, words
 from penstock.testing.upstream import Script
 
 ANSWER: Script = [hdr(), role(), tok(8), fin(), usage(9, 8), done()]
@@ -169,6 +170,22 @@ async def test_M1_a_failure_is_told_to_whoever_comes_back(rig: Rig) -> None:
     assert b'"code":"upstream_cut"' in body
     assert b"[DONE]" not in body
     assert (await gateway.record())["outcome"] == "upstream_cut"
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "folded"])
+async def test_M8_what_is_replayed_keeps_its_form(rig: Rig, stream: bool) -> None:
+    thought = raw(reasoning("so"))
+    upstream = await rig.upstream([hdr(), role(), thought, tok(3), fin(), usage(9, 3), done()])
+    gateway = await rig.gateway(upstream)
+    more = {"stream_options": {"include_usage": True}} if stream else {}
+    headers = {"idempotency-key": "k"}
+    first, again = [await gateway.ask(stream, headers=headers, **more) for _ in range(2)]
+    assert again.body == first.body
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert (again.text, again.marks) == (words(3), int(stream))
+    assert b'"reasoning_content":"so"' in again.body
+    assert b'"prompt_tokens":9' in again.body
+    assert len(upstream.requests) == 1
 
 
 async def test_M7_a_cut_stream_is_not_replayed_as_complete(rig: Rig) -> None:

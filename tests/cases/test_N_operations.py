@@ -259,6 +259,23 @@ async def test_N3_nothing_to_drain(tmp_path: Path) -> None:
         assert await process.exit_code(within=3.0) == 0
 
 
+# -- N4 -----------------------------------------------------------------------------------------------------------
+
+
+@STREAM
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [(cut(), "upstream_cut"), (until_closed(), "stalled"), (err("server_error", "x"), "upstream_error")],
+)
+async def test_N4_an_interrupted_stream_is_on_record(rig: Rig, stream: bool, end: Step, outcome: str) -> None:
+    upstream = await rig.upstream([hdr(), role(), tok(3), end])
+    gateway = await rig.gateway(upstream, between_tokens=0.2)
+    await gateway.ask(stream)
+    record = await gateway.record()
+    assert (record["outcome"], record["token_events"], record["committed"]) == (outcome, 3, stream)
+    assert record["duration_ms"] >= record["ttft_ms"] > 0
+
+
 # -- N5 -----------------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,18 @@ async def test_a_draining_gateway_refuses_with_503(rig: Rig) -> None:
     assert (await gateway.get("/healthz")).status == 200
 
 
+async def test_a_body_that_does_not_come_holds_no_end_up(rig: Rig) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(post()[:-10])
+        await until(lambda: gateway.gateway.streams._arriving)
+        await gateway.gateway.streams.drain(0)
+        response = await line.response()
+    assert (response.status, response.error["code"]) == (503, "shutdown")
+    assert int(response.headers["retry-after"]) >= 1
+    assert gateway.accepted == []
+
+
 # -- bodies -------------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[bytes, str, str | None]] = [
@@ -303,6 +315,69 @@ async def test_what_is_no_http_is_400(rig: Rig) -> None:
     async with connected(gateway.port) as line:
         await line.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
         assert (await line.response()).status == 400
+
+
+@pytest.mark.parametrize("cut", [1, 40, 150, 10_000], ids=lambda size: f"in pieces of {size}")
+async def test_an_offer_of_another_protocol_is_passed_over(rig: Rig, cut: int) -> None:
+    """As Java's HTTP client makes it with its first request; the next on the same connection goes without."""
+    gateway = await gateway_with(rig)
+    offer = post(None, "connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAAAAIAAAAB")
+    sent = offer + post(stream=False)
+    async with connected(gateway.port) as line:
+        for start in range(0, len(sent), cut):
+            await line.send(sent[start : start + cut])
+        assert (await line.response()).body.endswith(frames.DONE)
+        assert json.loads((await line.response()).body)["choices"][0]["message"]["content"] == words(3)
+
+
+@pytest.mark.parametrize("offer", [b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n"])
+async def test_offers_of_another_protocol_without_a_body(rig: Rig, offer: bytes) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(offer + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert (await line.response()).status == (200 if offer.startswith(b"GET") else 400)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br", "identity"])
+async def test_a_compressed_body_is_told_from_a_broken_one(rig: Rig, coding: str) -> None:
+    gateway = await gateway_with(rig)
+    answer = await gateway.ask(headers={"content-encoding": coding})
+    if coding == "identity":
+        assert answer.status == 200
+    else:
+        assert answer.status == 415 and answer.error is not None
+        assert answer.error["code"] == "unsupported_encoding"
+        assert coding in answer.error["message"]
+
+
+@pytest.mark.parametrize("start", [b"GET /healthz HTTP/1.1\r\nx-a: ", b"GET /healthz?"])
+async def test_a_head_without_end_is_refused(rig: Rig, start: bytes) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(start + b"a" * 300_000)
+        await line.send(b"a" * 10)
+        assert (await line.response()).status == 431
+
+
+async def test_a_body_in_broken_chunks_is_400(rig: Rig) -> None:
+    gateway = await gateway_with(rig)
+    async with connected(gateway.port) as line:
+        await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
+        assert (await line.response()).status == 400
+        assert await line.over()
+
+
+async def test_what_is_no_http_disturbs_no_stream_that_is_under_way(rig: Rig) -> None:
+    upstream = await rig.upstream([hdr(), tok(5, gap=0.03), fin(), done()])
+    gateway = await rig.gateway(upstream)
+    async with connected(gateway.port) as line:
+        await line.send(post())
+        await upstream.asked()
+        await line.send(b"\x16\x03 no request\r\n\r\n")
+        body = (await line.response()).body
+        assert body.endswith(frames.DONE) and b"Invalid" not in body
+        assert await line.over()
+    assert (await gateway.record())["outcome"] == "completed"
 
 
 async def test_a_client_that_leaves_during_a_pipelined_stream_is_seen(rig: Rig) -> None:

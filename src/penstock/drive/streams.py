@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 from penstock.drive.driver import Driver
 from penstock.stream import inputs
@@ -14,6 +16,7 @@ class Streams:
     def __init__(self) -> None:
         self._live: dict[str, Driver] = {}
         self._nobody: asyncio.Event | None = None
+        self._arriving: set[asyncio.Timeout] = set()
         self.draining = False
         """New requests are refused."""
 
@@ -34,6 +37,16 @@ class Streams:
         """A live stream."""
         return self._live.get(stream)
 
+    @contextlib.asynccontextmanager
+    async def arriving(self) -> AsyncIterator[None]:
+        """A request is being read. Raises TimeoutError where the end of the draining comes first."""
+        async with asyncio.timeout(None) as patience:
+            self._arriving.add(patience)
+            try:
+                yield
+            finally:
+                self._arriving.discard(patience)
+
     async def drain(self, seconds: float) -> None:
         """Refuse what is new, wait for what is under way, and end what is left after ``seconds`` as ``shutdown``."""
         self.draining = True
@@ -44,3 +57,6 @@ class Streams:
             except TimeoutError:
                 for driver in list(self._live.values()):
                     driver.feed(inputs.Shutdown())
+        now = asyncio.get_running_loop().time()
+        for patience in self._arriving:
+            patience.reschedule(now)

@@ -222,15 +222,16 @@ class Application:
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._streams.draining:
-            raise BadRequest("the gateway is shutting down; try again", status=503, code="shutdown")
+            raise _shutting_down()
         key = self._keyring.who(scope["headers"], scope["query_string"])
         wire: ClientWire = scope["penstock.wire"]
         query = scope["query_string"].decode("latin-1")
-        path, headers, body = (
-            scope["penstock.path"],
-            tuple(scope["headers"]),
-            await read_body(scope, receive, self._config.server.max_body),
-        )
+        path, headers = scope["penstock.path"], tuple(scope["headers"])
+        try:
+            async with self._streams.arriving():
+                body = await read_body(scope, receive, self._config.server.max_body)
+        except TimeoutError:
+            raise _shutting_down() from None
         taken = await self._resuming.taken_up(wire, headers, key)
         if taken is not None:
             await self._read(taken, scope, receive, send)
@@ -385,6 +386,10 @@ class Application:
     async def _prometheus(self, scope: Scope, receive: Receive, send: Send) -> None:
         text = self._metrics.text() if self._exposition is None else await self._exposition()
         await answer(send, 200, text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+
+def _shutting_down() -> BadRequest:
+    return BadRequest("the gateway is shutting down; try again", status=503, code="shutdown")
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -15,7 +15,12 @@ class ClientGone(Exception):
 async def read_body(
     scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[MutableMapping[str, Any]]], limit: int
 ) -> bytes:
-    """All of it. Raises ClientGone, and BadRequest (413) over ``limit`` bytes."""
+    """All of it. Raises ClientGone, and BadRequest: 413 over ``limit`` bytes, 415 for one that is compressed."""
+    coding = next((value for name, value in scope["headers"] if name == b"content-encoding"), b"identity")
+    if coding.strip().lower() not in (b"identity", b""):
+        shown = coding.decode("latin-1")
+        words = f"the request body is compressed ({shown}), which is not supported: send it as plain JSON"
+        raise BadRequest(words, status=415, code="unsupported_encoding")
     too_large = BadRequest(
         f"the request body is over {limit} bytes (server.max_body)", status=413, code="request_too_large"
     )

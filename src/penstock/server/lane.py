@@ -1,8 +1,9 @@
 """The direct lane: a stream's body straight to the socket, without a wait per chunk.
 
-`LaneProtocol` is uvicorn's own HTTP protocol with three differences: it offers the lane to the application as an
+`LaneProtocol` is uvicorn's own HTTP protocol with four differences: it offers the lane to the application as an
 ASGI extension (``scope["extensions"]["penstock.lane"]``), it tells the lane at once when the client blocks or is
-gone, and it does not take a half-closed connection for a client that left.
+gone, it does not take a half-closed connection for a client that left, and it passes over an offer to go on in another
+protocol.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from penstock.server.buffers import Bounds
@@ -23,6 +25,8 @@ EXTENSION = "penstock.lane"
 _PROBE_CHECKS = (0.02, 0.08, 0.3, 0.5)
 """Seconds between the looks at a connection that was closed from the other side."""
 _TCP_CLOSE = 7
+MAX_HEAD = 256 * 1024
+"""Bytes of a request's first line and headers."""
 LINGER = 30.0
 """Seconds that an answer's last bytes may take to a client that does not read, after the answer's end."""
 
@@ -40,8 +44,73 @@ class LaneProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the lane."""
 
     _lane: Lane | None = None
+    _in_head = False
+    """A request has begun and its head is not whole."""
+    _head_size = 0
+    """Bytes that it came in, at the least."""
+
+    def data_received(self, data: bytes) -> None:
+        """What came. A request may offer another protocol (``upgrade: h2c``, as Java's HTTP client does on every first
+        request): it is served as if it did not (RFC 9110 §7.8), where uvicorn would leave its body unread."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._read_anew(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse()
+        else:
+            if self._in_head:
+                self._head_size += len(data)
+                if self._head_size > MAX_HEAD:
+                    self._refuse(431, "The request's head is too large.")
+
+    def _read_anew(self, rest: bytes) -> None:
+        """The head without its offer, and the ``rest``, which the parser took for the other protocol's."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse()
+            return
+        head = b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())
+        head += b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(head + b"\r\n" + rest)
+
+    def _refuse(self, status: int = 400, message: str = "Invalid HTTP request received.") -> None:
+        """What came is no request. Beside an answer that is under way it cannot be told: that one is the last then."""
+        self.logger.warning(message)
+        self._in_head = False
+        cycle = self.cycle
+        its_own = cycle is not None and cycle.more_body and not cycle.response_started and not self.pipeline
+        if cycle is None or cycle.response_complete or its_own:
+            fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + fields % len(message) + message.encode())
+            self.transport.close()
+        elif status == 431 or cycle.more_body:
+            self.transport.abort()
+        else:
+            cycle.keep_alive = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_size = True, 0
+
+    def _offered(self) -> bool:
+        """The request that is being read offers another protocol, and not that of WebSockets."""
+        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+
+    def on_message_complete(self) -> None:
+        if not self._offered():
+            super().on_message_complete()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._offered():
+            return
         super().on_headers_complete()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         if "path" not in scope:

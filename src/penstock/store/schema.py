@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from penstock.metering.row import Row, Tokens
+from penstock.plain import encoded
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -56,6 +55,9 @@ _COLUMNS = (
     "input_tokens", "output_tokens", "cost", "body",
 )  # fmt: skip
 
+_DEAREST = 2**62
+"""Nano-dollars: more fits no column. The ``body`` has the whole number."""
+
 LAST = "SELECT coalesce(max(seq), 0) FROM penstock_streams"
 PUT = (
     f"INSERT INTO penstock_streams ({', '.join(_COLUMNS)}) "
@@ -91,8 +93,8 @@ def values(row: Row, seq: int | None, owner: str) -> tuple[Any, ...]:
         row.outcome,
         (tokens.input or 0) + (tokens.cache_read or 0) + (tokens.cache_write or 0),
         tokens.generated,
-        row.cost,
-        msgspec.json.encode(row).decode(),
+        None if row.cost is None else min(row.cost, _DEAREST),
+        encoded(row).decode(),
     )
 
 

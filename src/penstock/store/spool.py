@@ -21,6 +21,7 @@ import msgspec
 
 from penstock.errors import PenstockError
 from penstock.metering.row import Row
+from penstock.plain import encoded
 
 SEGMENT = 1024 * 1024
 """Bytes after which a file is cut off by itself."""
@@ -73,7 +74,7 @@ class Spool:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows, all or none. Raises OSError."""
-        data = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        data = b"".join(encoded(row) + b"\n" for row in rows)
         with self._guard:
             if self._file is None:
                 self._number += 1

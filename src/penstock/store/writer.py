@@ -128,6 +128,10 @@ class Writer:
                 self._take_over(database, now)
         except (StoreError, OSError) as error:
             self._failed(str(error))
+        except Exception as error:
+            if not self._failures:
+                logger.exception("the ledger's writer has failed")
+            self._failed(f"the ledger's writer: {type(error).__name__}")
         else:
             self._worked()
 

@@ -11,6 +11,7 @@ import msgspec
 from penstock.errors import Fault
 from penstock.events import ErrorReport
 from penstock.outcome import Outcome
+from penstock.plain import mended
 from penstock.policy.failover import RETRYABLE_STATUS
 from penstock.policy.silence import Limit
 from penstock.stream.head import header
@@ -142,7 +143,7 @@ def reported(event: ErrorReport) -> Failure:
     """An error that the provider reported inside a 200. Its own type and code are kept."""
     outcome = Outcome.UPSTREAM_ERROR
     code = event.code or outcome.value
-    fault = Fault(event.message, code, event.type, event.status, event.param, outcome.value, event.fields)
+    fault = _fault(event, code, event.type, event.status)
     return Failure(outcome=outcome, fault=fault, headers=_hinted((), event))
 
 
@@ -162,7 +163,7 @@ def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport |
     fault = Fault(message, outcome.value, kind, shown, outcome=outcome.value)
     if report is not None:
         code, kind = report.code or outcome.value, kind if report.type == "server_error" else report.type
-        fault = Fault(report.message, code, kind, shown, report.param, outcome.value, report.fields)
+        fault = _fault(report, code, kind, shown)
     return Failure(
         outcome=outcome,
         fault=fault,
@@ -170,6 +171,13 @@ def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport |
         headers=_hinted(headers, report),
         body=body if said is not None and verbatim else None,
     )
+
+
+def _fault(report: ErrorReport, code: str, kind: str, status: int) -> Fault:
+    """In words that every log can hold."""
+    param = report.param and mended(report.param)
+    outcome = Outcome.UPSTREAM_ERROR.value
+    return Fault(mended(report.message), mended(code), mended(kind), status, param, outcome, report.fields)
 
 
 def _hinted(headers: Headers, report: ErrorReport | None) -> Headers:

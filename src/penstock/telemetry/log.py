@@ -13,6 +13,7 @@ import msgspec
 
 from penstock import money
 from penstock.metering.row import Row, fields
+from penstock.plain import encoded
 from penstock.stream.summary import Summary
 
 QUEUE_LINES = 10_000
@@ -110,7 +111,7 @@ class LineHandler(logging.Handler):
                 "logger": record.name,
                 "message": message,
             }
-            self._writer.write(msgspec.json.encode(line).decode())
+            self._writer.write(encoded(line).decode())
         else:
             self._writer.write(f"{_timestamp()[11:23]} {record.levelname.lower():7} {message}")
 
@@ -119,7 +120,7 @@ def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
     """The one line of a stream."""
     shown = stream_fields(summary)
     if style == "json":
-        return msgspec.json.encode(shown).decode()
+        return encoded(shown).decode()
     ttft = "-" if summary.first_token is None else f"{summary.first_token * 1000:.0f}ms"
     served = shown["target"] or "-"
     text = (
@@ -133,7 +134,7 @@ def stream_line(summary: Summary, style: Literal["json", "console"]) -> str:
 def row_line(row: Row, style: Literal["json", "console"]) -> str:
     """The ledger row of a stream, for those who keep no ledger."""
     if style == "json":
-        return msgspec.json.encode({"time": _timestamp(), "event": "row", **fields(row)}).decode()
+        return encoded({"time": _timestamp(), "event": "row", **fields(row)}).decode()
     cost = "no price" if row.cost is None else f"${money.text(row.cost)}"
     tokens = f"counted={row.counted.total} reported={row.reported.total} delivered={row.delivered.generated}"
     return f"{_timestamp()[11:23]} row            {cost} ({row.basis}) {tokens} {row.stream}"

@@ -16,7 +16,7 @@ from penstock.events import (
     Text,
     ToolArguments,
 )
-from penstock.usage import Usage
+from penstock.usage import Usage, cost, count
 from penstock.wire import json
 
 _SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
@@ -125,21 +125,16 @@ def _annotation(citation: dict[str, Any]) -> Annotation:
 
 def read_usage(raw: dict[str, Any]) -> Usage:
     """Usage in canonical, disjoint kinds (wire-formats.md §9.3): thinking is inside ``output_tokens`` here."""
-    output, details = _count(raw.get("output_tokens")), raw.get("output_tokens_details")
-    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
-    cost = raw.get("cost")
+    output, details = count(raw.get("output_tokens")), raw.get("output_tokens_details")
+    thinking = count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     return Usage(
-        input=_count(raw.get("input_tokens")),
+        input=count(raw.get("input_tokens")),
         output=max(0, output - thinking) if output is not None and thinking else output,
         reasoning=thinking,
-        cache_read=_count(raw.get("cache_read_input_tokens")),
-        cache_write=_count(raw.get("cache_creation_input_tokens")),
-        cost=cost if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+        cache_read=count(raw.get("cache_read_input_tokens")),
+        cache_write=count(raw.get("cache_creation_input_tokens")),
+        cost=cost(raw.get("cost")),
     )
-
-
-def _count(value: Any) -> int | None:
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else int(value)
 
 
 def _string(value: Any) -> str:

@@ -35,14 +35,14 @@ class MessagesFold:
     def _feed(self, body: dict[str, Any]) -> None:
         kind, index = body.get("type"), body.get("index")
         if kind == "message_start":
-            self._message = dict(body["message"])
+            self._message = dict(_object(body.get("message")))
             self._know(self._message.get("usage"))
         elif kind == "content_block_start" and isinstance(index, int):
-            self._blocks[index] = dict(body["content_block"])
-        elif kind == "content_block_delta" and index in self._blocks:
-            self._grow(index, body["delta"])
+            self._blocks[index] = dict(_object(body.get("content_block")))
+        elif kind == "content_block_delta" and isinstance(index, int) and index in self._blocks:
+            self._grow(index, _object(body.get("delta")))
         elif kind == "message_delta":
-            self._message |= body["delta"]
+            self._message |= _object(body.get("delta"))
             self._know(body.get("usage"))
             self._message |= {k: v for k, v in body.items() if k not in ("type", "delta", "usage")}
         elif kind == "message_stop":
@@ -61,12 +61,14 @@ class MessagesFold:
             if name == "type":
                 continue
             if kind == "input_json_delta" and name == "partial_json":
-                self._pieces.setdefault((index, "input"), []).append(value)
+                self._pieces.setdefault((index, "input"), []).append(value if isinstance(value, str) else "")
             elif name == grows and isinstance(value, str):
-                self._pieces.setdefault((index, name), [block.get(name) or ""]).append(value)
+                begun = block.get(name)
+                begun = begun if isinstance(begun, str) else ""
+                self._pieces.setdefault((index, name), [begun]).append(value)
             elif kind == "citations_delta" and name == "citation":
-                block["citations"] = block.get("citations") or []
-                block["citations"].append(value)
+                cited = block.get("citations")
+                block["citations"] = [*(cited if isinstance(cited, list) else ()), value]
             else:
                 block[name] = value
 
@@ -83,6 +85,10 @@ class MessagesFold:
         if self._usage:
             message["usage"] = self._usage
         return json.dumps(message)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _input(text: str) -> Any:

@@ -20,7 +20,7 @@ from penstock.events import (
     Text,
     ToolArguments,
 )
-from penstock.usage import Usage
+from penstock.usage import Usage, count
 
 _KINDS: dict[str, FinishKind] = {
     "end_turn": "stop",
@@ -169,15 +169,11 @@ def read_usage(raw: Mapping[str, Any]) -> Usage:
     """Usage in canonical, disjoint kinds: input is without the cache, whose tokens stand beside it, and reasoning is
     inside the output without being told apart (wire-formats.md §9.3)."""
     return Usage(
-        input=_count(raw.get("inputTokens")),
-        output=_count(raw.get("outputTokens")),
-        cache_read=_count(raw.get("cacheReadInputTokens")),
-        cache_write=_count(raw.get("cacheWriteInputTokens")),
+        input=count(raw.get("inputTokens")),
+        output=count(raw.get("outputTokens")),
+        cache_read=count(raw.get("cacheReadInputTokens")),
+        cache_write=count(raw.get("cacheWriteInputTokens")),
     )
-
-
-def _count(value: Any) -> int | None:
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else int(value)
 
 
 def _string(value: Any) -> str:

@@ -28,7 +28,7 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing import sse
-from penstock.usage import Usage
+from penstock.usage import Usage, count
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.cohere_errors import ended_in_error, error_report
@@ -326,12 +326,12 @@ def read_usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
     tokens = raw.get("tokens")
-    if not isinstance(tokens, dict) or _count(tokens.get("input_tokens")) is None:
+    if not isinstance(tokens, dict) or count(tokens.get("input_tokens")) is None:
         tokens = raw.get("billed_units")
     if not isinstance(tokens, dict):
         return None
-    prompt, output = _count(tokens.get("input_tokens")), _count(tokens.get("output_tokens"))
-    cached, reasoning = _count(raw.get("cached_tokens")), _count(tokens.get("reasoning_tokens"))
+    prompt, output = count(tokens.get("input_tokens")), count(tokens.get("output_tokens"))
+    cached, reasoning = count(raw.get("cached_tokens")), count(tokens.get("reasoning_tokens"))
     if prompt is None and output is None:
         return None
     return Usage(
@@ -355,9 +355,3 @@ def _string(value: Any) -> str:
     if value is None:
         return ""
     return value if type(value) is str else str(value)
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value)

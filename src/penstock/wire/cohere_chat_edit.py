@@ -73,8 +73,9 @@ class CohereEditor(SSEEditor):
 
     def _shown(self, holder: dict[str, Any], field: str, place: Place, *, arguments: bool = False) -> bool:
         before = holder.get(field)
-        self._text(holder, field, place, arguments=arguments)
-        return bool(holder[field]) or not before
+        if before:
+            self._text(holder, field, place, arguments=arguments)
+        return bool(holder.get(field)) or not before
 
     def _call(self, kind: str, index: int, call: Any) -> bool:
         place: Place = ("arguments", 0, index)

@@ -138,17 +138,17 @@ class CandidateReader:
     # -- citations ------------------------------------------------------------------------------------------------
 
     def _citations(self, metadata: dict[str, Any], events: list[Event]) -> None:
-        for source in metadata.get("citations") or metadata.get("citationSources") or ():
-            if isinstance(source, dict):
-                self._cite(source, source.get("startIndex"), source.get("endIndex"), "", source, events)
+        for source in _objects(metadata.get("citations") or metadata.get("citationSources")):
+            self._cite(source, source.get("startIndex"), source.get("endIndex"), "", source, events)
 
     def _grounding(self, metadata: dict[str, Any], events: list[Event]) -> None:
-        chunks = [_source(chunk) for chunk in metadata.get("groundingChunks") or ()]
-        supports = metadata.get("groundingSupports") or ()
+        chunks = [_source(chunk) for chunk in _list(metadata.get("groundingChunks"))]
+        supports = _objects(metadata.get("groundingSupports"))
         for support in supports:
-            segment = support.get("segment") or {}
-            start, end, cited = segment.get("startIndex", 0), segment.get("endIndex"), segment.get("text") or ""
-            for number in support.get("groundingChunkIndices") or ():
+            segment = support.get("segment")
+            segment = segment if isinstance(segment, dict) else {}
+            start, end, cited = segment.get("startIndex", 0), segment.get("endIndex"), str(segment.get("text") or "")
+            for number in _list(support.get("groundingChunkIndices")):
                 if isinstance(number, int) and 0 <= number < len(chunks):
                     self._cite(chunks[number], start, end, cited, support, events)
         if not supports:
@@ -159,14 +159,27 @@ class CandidateReader:
         self, source: dict[str, Any], start: Any, end: Any, cited: str, native: dict[str, Any], events: list[Event]
     ) -> None:
         url, title = str(source.get("uri") or ""), str(source.get("title") or "")
+        start, end = _offset(start), _offset(end)
         key = (url, start, end)
         if key in self._cited:
             return
         self._cited.add(key)
         # Offsets are in bytes: they say where only as long as a byte is a character.
-        known = self._plain and isinstance(start, int) and isinstance(end, int)
+        known = self._plain and start is not None and end is not None
         first, last = (start, end) if known else (None, None)
         events.append(Annotation(url, title, cited, first, last, native, self._index))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in _list(value) if isinstance(each, dict)]
+
+
+def _offset(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _source(chunk: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from penstock.events import FinishKind
-from penstock.usage import Usage
+from penstock.usage import Usage, count
 from penstock.wire import json
 from penstock.wire.filling import Filling
 
@@ -178,17 +178,18 @@ def _word(value: str | int | None, numbers: tuple[str, ...], nothing: str) -> st
 def read_usage(said: UsageMetadata) -> Usage | None:
     """Usage in canonical kinds (§9.3): the prompt's count has the cached tokens in it, the candidates' has no thoughts.
     None where nothing is said. Google leaves out what is 0: a total of prompt and thoughts says that no more came."""
-    prompt, cached, tools = said.prompt_token_count, said.cached_content_token_count, said.tool_use_prompt_token_count
-    output, thoughts = said.candidates_token_count, said.thoughts_token_count
+    prompt, cached = count(said.prompt_token_count), count(said.cached_content_token_count)
+    tools = count(said.tool_use_prompt_token_count)
+    output, thoughts = count(said.candidates_token_count), count(said.thoughts_token_count)
     if output is None and thoughts is not None and said.total_token_count == (prompt or 0) + (tools or 0) + thoughts:
         output = 0
     if prompt is None and output is None and thoughts is None:
         return None
     return Usage(
-        input=None if prompt is None else max(0, int(prompt) - int(cached or 0)) + int(tools or 0),
-        output=None if output is None else int(output),
-        reasoning=None if thoughts is None else int(thoughts),
-        cache_read=None if cached is None else int(cached),
+        input=None if prompt is None else max(0, prompt - (cached or 0)) + (tools or 0),
+        output=output,
+        reasoning=thoughts,
+        cache_read=cached,
     )
 
 

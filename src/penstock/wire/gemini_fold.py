@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.framing import sse
+from penstock.plain import mended
 from penstock.wire import json
 from penstock.wire.gemini_arguments import ArgumentPieces
 
@@ -41,11 +42,11 @@ class GeminiFold:
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for name, value in chunk.items():
             if name == "candidates":
-                for said in value or ():
-                    index = said.get("index") or 0
-                    self._candidates.setdefault(index, _Candidate()).add(said)
+                for said in _objects(value):
+                    index = said.get("index")
+                    self._candidates.setdefault(index if type(index) is int else 0, _Candidate()).add(said)
             elif name == "usageMetadata" and isinstance(value, dict):
-                self._top[name] = {**self._top.get(name, {}), **value}
+                self._top[name] = {**_object(self._top.get(name)), **value}
             elif value is not None or name not in self._top:
                 self._top[name] = value
 
@@ -63,13 +64,14 @@ class _Candidate:
     def add(self, said: dict[str, Any]) -> None:
         for name, value in said.items():
             if name == "content":
-                for key, inner in (value or {}).items():
+                content = _object(value)
+                for key, inner in content.items():
                     if key != "parts":
                         self._content[key] = inner
-                for part in (value or {}).get("parts") or ():
+                for part in _list(content.get("parts")):
                     self._part(part)
             elif name == "citationMetadata" and isinstance(value, dict):
-                self._fields[name] = _with_citations(self._fields.get(name, {}), value)
+                self._fields[name] = _with_citations(_object(self._fields.get(name)), value)
             elif value or name not in self._fields:
                 # An empty groundingMetadata in a later chunk takes nothing back.
                 self._fields[name] = value
@@ -110,15 +112,27 @@ class _Candidate:
         for name, value in part.items():
             if name != "functionCall":
                 self._parts[-1].setdefault(name, value)
-        for piece in call.get("partialArgs") or ():
+        for piece in _objects(call.get("partialArgs")):
             self._arguments += self._open.add(piece)
         if not call.get("willContinue"):
             self._close_call()
 
     def _close_call(self) -> None:
         if self._open is not None:
-            self._parts[-1]["functionCall"]["args"] = json.loads((self._arguments + self._open.close()).encode())
+            self._parts[-1]["functionCall"]["args"] = json.loads(mended(self._arguments + self._open.close()).encode())
             self._open = None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in _list(value) if isinstance(each, dict)]
 
 
 def _is_text(part: dict[str, Any]) -> bool:
@@ -136,7 +150,7 @@ def _with_citations(known: dict[str, Any], said: dict[str, Any]) -> dict[str, An
     """Each chunk cites for itself, or repeats what was cited before it."""
     merged = {**known, **said}
     for name in ("citations", "citationSources"):
-        both = [*(known.get(name) or ()), *(said.get(name) or ())]
+        both = [*_list(known.get(name)), *_list(said.get(name))]
         if both:
             merged[name] = [one for place, one in enumerate(both) if one not in both[:place]]
     return merged

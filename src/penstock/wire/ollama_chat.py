@@ -26,7 +26,8 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing.ndjson import undressed
-from penstock.usage import Usage
+from penstock.plain import mended
+from penstock.usage import Usage, count
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.ollama_errors import error_report
@@ -186,7 +187,7 @@ class OllamaDecoder:
             arguments = bytes(function.arguments).decode("utf-8", "replace")
             if arguments.startswith('"'):
                 # Some proxies send JSON text, as other wires have it.
-                arguments = _string(json.loads(arguments.encode()))
+                arguments = _string(json.loads(mended(arguments).encode()))
             if arguments in ("null", ""):
                 arguments = "{}"
             events.append(ToolArguments(self._calls, ident, function.name, arguments))
@@ -194,7 +195,7 @@ class OllamaDecoder:
         return events
 
     def _over(self, line: _Line, events: list[Event]) -> None:
-        prompt, output = _count(line.prompt_eval_count), _count(line.eval_count)
+        prompt, output = count(line.prompt_eval_count), count(line.eval_count)
         if prompt is not None or output is not None:
             # A prompt that was in the cache as a whole is not counted: None, not 0.
             events.append(UsageReport(Usage(input=prompt, output=output)))
@@ -262,7 +263,7 @@ def _call(call: dict[str, Any]) -> tuple[str, _Function]:
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
     arguments = function.get("arguments")
-    text = arguments.encode() if isinstance(arguments, str) else json.dumps(arguments or {})
+    text = mended(arguments).encode() if isinstance(arguments, str) else json.dumps(arguments or {})
     return _string(call.get("id")), _Function(_string(function.get("name")), msgspec.Raw(text))
 
 
@@ -278,9 +279,3 @@ def _string(value: Any) -> str:
     if value is None:
         return ""
     return value if type(value) is str else str(value)
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from penstock.usage import Usage
+from penstock.usage import Usage, cost, count
 from penstock.wire import json
 
 _NOTHING = msgspec.Raw(b"")
@@ -145,19 +145,19 @@ def _fitted(kind: type[T], body: dict[str, Any]) -> T:
 def read_usage(raw: dict[str, Any]) -> Usage:
     """Usage in canonical, disjoint kinds (wire-formats.md §9.3): cached tokens are inside the input's count, reasoning
     inside the output's, unless the total tells otherwise."""
-    tokens_in, tokens_out = whole_number(raw.get("input_tokens")), whole_number(raw.get("output_tokens"))
+    tokens_in, tokens_out = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
     details_in, details_out = _object(raw.get("input_tokens_details")), _object(raw.get("output_tokens_details"))
-    cached, written = whole_number(details_in.get("cached_tokens")), whole_number(details_in.get("cache_write_tokens"))
-    reasoning, total = whole_number(details_out.get("reasoning_tokens")), whole_number(raw.get("total_tokens"))
+    cached, written = count(details_in.get("cached_tokens")), count(details_in.get("cache_write_tokens"))
+    reasoning, total = count(details_out.get("reasoning_tokens")), count(raw.get("total_tokens"))
     apart = bool(reasoning) and total is not None and (tokens_in or 0) + (tokens_out or 0) + (reasoning or 0) == total
     visible = tokens_out
     if tokens_out is not None and reasoning and not apart:
         visible = max(0, tokens_out - reasoning)
     uncached = None if tokens_in is None else max(0, tokens_in - (cached or 0) - (written or 0))
-    cost, ticks = raw.get("cost"), raw.get("cost_in_usd_ticks")
-    if isinstance(cost, bool) or not isinstance(cost, int | float):
-        cost = ticks / _TICKS if type(ticks) is int else None
-    return Usage(uncached, visible, reasoning, cached, written, cost)
+    paid, ticks = cost(raw.get("cost")), raw.get("cost_in_usd_ticks")
+    if paid is None and type(ticks) is int:
+        paid = cost(ticks / _TICKS)
+    return Usage(uncached, visible, reasoning, cached, written, paid)
 
 
 def whole_number(value: Any) -> int | None:

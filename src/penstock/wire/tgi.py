@@ -25,7 +25,7 @@ from penstock.events import (
 from penstock.framing import sse
 from penstock.framing.sse import SSEFramer
 from penstock.request import StreamRequest
-from penstock.usage import Usage
+from penstock.usage import Usage, count
 from penstock.wire import json, sniff
 from penstock.wire.base import Body, ClientSession, Decoded, Decoder, Framer, View
 from penstock.wire.conversation import Conversation, TextPart
@@ -117,7 +117,7 @@ class TGIDecoder:
 
     def _over(self, details: Any, events: list[Event]) -> None:
         details = details if isinstance(details, dict) else {}
-        usage = Usage(input=_count(details.get("input_length")), output=_count(details.get("generated_tokens")))
+        usage = Usage(input=count(details.get("input_length")), output=count(details.get("generated_tokens")))
         if usage != Usage():
             events.append(UsageReport(usage))
             self.reported_output = bool(usage.output)
@@ -190,10 +190,6 @@ def error_report(body: bytes) -> ErrorReport | None:
     status = 503 if "estimated_time" in value else _STATUS.get(kind or "", 502)
     more = {name: field for name, field in value.items() if name not in ("error", "error_type")}
     return ErrorReport(str(error), type=kind or "server_error", code=kind, status=status, fields=more or None)
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # -- the wire ---------------------------------------------------------------------------------------------------------
