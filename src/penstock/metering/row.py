@@ -1,11 +1,12 @@
 """The ledger row: one a stream (interface.md §6). Instants are Unix seconds, money nano-dollars, durations
-milliseconds."""
+milliseconds. Written as JSON, what is as it is by default is left out: a default never changes."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from penstock import money
 from penstock.outcome import Outcome
@@ -15,7 +16,7 @@ Basis = Literal["exact", "estimated"]
 Figure = Literal["counted", "reported", "delivered", "none"]
 
 
-class Tokens(msgspec.Struct, frozen=True, gc=False):
+class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tokens by kind, disjoint: ``input`` without what was read from or written to a cache, ``output`` without
     reasoning. None: not known."""
 
@@ -43,7 +44,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
         return self.generated + (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0)
 
 
-class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt. ``outcome`` is None for the one that served the stream; ``lost``: another was faster. ``cost`` is
     what the attempt is charged with: None where the model has no price."""
 
@@ -62,7 +63,7 @@ class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
     cost: int | None = 0
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stream. It is opened at acceptance without ``ended_at`` and ``outcome``, and settled once with both."""
 
     stream: str
@@ -106,9 +107,14 @@ def opened(
 
 
 def fields(row: Row) -> dict[str, Any]:
-    """The row as JSON shows it: ``cost`` is ``cost_usd`` there."""
-    shown: dict[str, Any] = msgspec.to_builtins(row)
-    for line in (shown, *shown["attempts"]):
-        cost = line.pop("cost")
-        line["cost_usd"] = None if cost is None else money.to_dollars(cost)
-    return shown
+    """The row as JSON shows it, with everything: ``cost`` is ``cost_usd`` there."""
+    return _fields(row) | {"attempts": [_fields(line) for line in row.attempts]}
+
+
+def _fields(shown: Row | AttemptLine) -> dict[str, Any]:
+    known = asdict(shown)
+    for figure in ("counted", "reported", "delivered"):
+        if figure in known:
+            known[figure] = asdict(known[figure])
+    cost = known.pop("cost")
+    return known | {"cost_usd": None if cost is None else money.to_dollars(cost)}
