@@ -30,7 +30,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def of(cls, usage: Usage | None) -> Tokens:
         """What a provider reported."""
         if usage is None:
-            return cls()
+            return NO_TOKENS
         return cls(usage.input, usage.output, usage.reasoning, usage.cache_read, usage.cache_write)
 
     @property
@@ -42,6 +42,10 @@ class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def total(self) -> int:
         """Everything that is known."""
         return self.generated + (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0)
+
+
+NO_TOKENS = Tokens()
+"""Nothing is known. Where nothing else is there, it is this very one: so it is seen, and left out of the JSON."""
 
 
 class AttemptLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,8 +61,8 @@ class AttemptLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started_ms: float = 0.0
     first_token_ms: float | None = None
     ended_ms: float | None = None
-    counted: Tokens = Tokens()
-    reported: Tokens = Tokens()
+    counted: Tokens = NO_TOKENS
+    reported: Tokens = NO_TOKENS
     basis: Basis = "exact"
     cost: int | None = 0
 
@@ -79,11 +83,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Outcome | None = None
     committed: bool = False
     attempts: tuple[AttemptLine, ...] = ()
-    counted: Tokens = Tokens()
+    counted: Tokens = NO_TOKENS
     """By Penstock, from what the provider sent."""
-    reported: Tokens = Tokens()
+    reported: Tokens = NO_TOKENS
     """By the provider."""
-    delivered: Tokens = Tokens()
+    delivered: Tokens = NO_TOKENS
     """By Penstock, from what was written to the client."""
     basis: Basis = "exact"
     """Whether the charge stands on exact numbers."""

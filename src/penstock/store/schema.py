@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.metering.row import Figure, Row, Tokens
+from penstock.metering.row import NO_TOKENS, Figure, Row, Tokens
 from penstock.outcome import Outcome
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -77,9 +77,9 @@ class Line(msgspec.Struct, kw_only=True):
     provider: str | None = None
     model: str | None = None
     outcome: Outcome | None = None
-    counted: Tokens = Tokens()
-    reported: Tokens = Tokens()
-    delivered: Tokens = Tokens()
+    counted: Tokens = NO_TOKENS
+    reported: Tokens = NO_TOKENS
+    delivered: Tokens = NO_TOKENS
     charged: Figure = "none"
     cost: int | None = None
     json: bytes = b""
