@@ -100,7 +100,9 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
     if summary.malformed:
         warnings.append(f"malformed_frames={summary.malformed}")
     whole, sent = _NOTHING, NO_TOKENS
+    total: int | None = 0
     sent_cost: int | None = 0
+    exact = True
     sent_amount = charge.Amount()
     for attempt in summary.attempts:
         provider, _, model = attempt.target.partition("/")
@@ -108,8 +110,9 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
         known, said = _known(attempt, provider, model, price, terms, over=summary.outcome is not None)
         amount = charge.generated(known)
         cost, more = charge.cost(known, amount, price, terms.tier, whole=True)
-        line = _line(attempt, known, amount, cost)
-        lines.append(line)
+        lines.append(_line(attempt, known, amount, cost))
+        exact = exact and amount.basis == "exact"
+        total = None if total is None or cost is None else total + cost
         warnings += more
         if amount.figure == "counted":
             warnings += said
@@ -124,14 +127,13 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
             whole = known, amount
     known, amount = whole
     figure: Figure = amount.figure
-    basis: Basis = "exact" if all(line.basis == "exact" for line in lines) else "estimated"
-    total = _total(lines)
+    basis: Basis = "exact" if exact else "estimated"
     if terms.billing.charge == "delivered":
         figure, basis, total = sent_amount.figure, sent_amount.basis, sent_cost
     if not terms.billing.partial and summary.outcome not in (Outcome.COMPLETED, Outcome.STOPPED):
         figure, basis, total = "none", "exact", 0
     pair, raw, meter = _lesson(served, known)
-    if drifted := factors.warning(pair, terms.drift):
+    if pair is not None and (drifted := factors.warning(pair, terms.drift)):
         warnings.append(drifted)
     row = msgspec.structs.replace(
         opened,
@@ -229,15 +231,6 @@ def _line(attempt: AttemptSummary, known: Known, amount: charge.Amount, cost: in
         basis=amount.basis,
         cost=cost,
     )
-
-
-def _total(lines: list[AttemptLine]) -> int | None:
-    total = 0
-    for line in lines:
-        if line.cost is None:
-            return None
-        total += line.cost
-    return total
 
 
 def _sum(one: Tokens, other: Tokens) -> Tokens:
