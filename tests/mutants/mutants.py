@@ -510,7 +510,7 @@ MUTANTS = [
         "all of a stream is delivered, whoever left",
         "7",
         "metering/tally.py",
-        "                self.delivered = self.tokens()\n",
+        "            self.delivered = self.tokens()\n",
         "                self.delivered = Tokens(output=10**6)\n",
         METERING,
     ),
