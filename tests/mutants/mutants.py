@@ -511,7 +511,7 @@ MUTANTS = [
         "7",
         "metering/tally.py",
         "            self.delivered = self.tokens()\n",
-        "                self.delivered = Tokens(output=10**6)\n",
+        "            self.delivered = Tokens(output=10**6)\n",
         METERING,
     ),
     Mutant(
