@@ -229,7 +229,7 @@ async def serve(
         await gateway.siblings.start()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     gateway.watch_pauses(loop)
-    _quiet_collector()
+    quiet_collector()
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
@@ -301,7 +301,7 @@ def uvicorn_config(gateway: Gateway) -> uvicorn.Config:
     )
 
 
-def _quiet_collector() -> None:
+def quiet_collector() -> None:
     """Streams are free of cycles: the collector has little to find, and a full run over 2,000 of them is a pause."""
     gc.collect()
     gc.freeze()

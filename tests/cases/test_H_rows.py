@@ -22,6 +22,7 @@ from penstock.metering.prices import Price, Rates
 from penstock.policy.limits import Budget, Limits
 from penstock.policy.metadata import Metadata
 from penstock.stages.redact.policy import RedactPolicy
+from penstock.store import schema
 from penstock.testing import frames
 from penstock.testing.client import RawClient
 from penstock.testing.process import ServeProcess, document
@@ -251,8 +252,8 @@ def checkpointed(path: Path) -> list[Any]:
     """Whether the only open row has its prompt by now, and the output that it counts."""
     with contextlib.closing(sqlite3.connect(path)) as database, contextlib.suppress(sqlite3.OperationalError):
         for (body,) in database.execute("SELECT body FROM penstock_streams WHERE seq IS NULL"):
-            counted = json.loads(body.encode())["counted"]
-            return [counted["input"] is not None, counted["output"]]
+            counted = schema.row(body).counted
+            return [counted.input is not None, counted.output]
     return []
 
 

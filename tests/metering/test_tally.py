@@ -11,7 +11,7 @@ from penstock.metering.charge import Amount, Known, cost, delivered, generated
 from penstock.metering.factors import Drift, Learnt, comparable, unlearnt
 from penstock.metering.prices import Price, Rates
 from penstock.metering.row import Tokens
-from penstock.metering.tally import SLICE, Meter, Tally
+from penstock.metering.tally import KEPT, LENGTH, SLICE, Meter, Tally
 from penstock.testing.playbook import BYTE_METER
 from penstock.usage import Usage
 
@@ -191,10 +191,49 @@ def test_what_comes_too_fast_is_estimated_and_not_kept(monkeypatch):
     for _ in range(100):
         tally.heard.extend(Text("word " * 100) for _ in range(64))
         tally.fold()
-        assert tally._kept <= 10_000
+        assert tally._behind() <= 10_000
     tally.mark()
     tally.finish()
     assert not tally.exact
     made = tally.tokens().output
     assert 100 * 64 * 500 / 4 < made < 100 * 64 * 500
     assert tally.delivered == tally.tokens()
+
+
+def test_an_answer_in_one_event_is_counted_and_never_taken_by_its_length():
+    tally, text = Tally(BYTE_METER), "ä" * (KEPT + 3 * SLICE)
+    tally.heard += [ToolArguments(0, name="f"), Text("so"), ToolArguments(0, name="g", arguments=text), Text("end")]
+    tally.mark()
+    assert tally.fold()
+    assert (tally.tokens().output or 0) <= 2 * SLICE, "a slice at a time"
+    tally.finish()
+    assert tally.tokens().output == tally.delivered.output == len("fgsoend") + 2 * len(text)
+
+
+def test_what_comes_faster_than_it_is_counted_is_taken_by_its_length_a_little_at_a_time():
+    estimated: list[int] = []
+
+    class Counting:
+        exact = True
+
+        def add(self, text: str) -> None:
+            """Nothing."""
+
+        def guess(self, text: str) -> None:
+            estimated.append(len(text))
+
+        def tokens(self) -> int:
+            return 0
+
+    class Words:
+        name, exact, counter = "words", True, Counting
+
+    tally, long = Tally(Meter("m", Words)), "a" * KEPT
+    tally.heard += [Text(long), Text(long, 1)]
+    tally.fold()
+    assert estimated == [], "no more than the one waits behind"
+    tally.heard += [Text("b" * 64), Text("c" * 64, 1)]
+    tally.fold()
+    assert 0 < sum(estimated) <= LENGTH + 256
+    tally.finish()
+    assert len(estimated) > 10 and sum(estimated) < KEPT, "what waits alone is counted"

@@ -510,8 +510,8 @@ MUTANTS = [
         "all of a stream is delivered, whoever left",
         "7",
         "metering/tally.py",
-        "                self.delivered = self.tokens()\n",
-        "                self.delivered = Tokens(output=10**6)\n",
+        "            self.delivered = self.tokens()\n",
+        "            self.delivered = Tokens(output=10**6)\n",
         METERING,
     ),
     Mutant(

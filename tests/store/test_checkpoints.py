@@ -12,7 +12,7 @@ from ledger_rows import row
 
 from penstock.metering.row import Row
 from penstock.outcome import Outcome
-from penstock.store import spool
+from penstock.store import schema, spool
 from penstock.store.connect import connect
 from penstock.store.ledger import A_TIME, Ledger
 from penstock.store.query import Query
@@ -41,7 +41,7 @@ class Kept:
 
     def written(self) -> list[Row]:
         """The rows of checkpoints and settlements since the last call."""
-        found = [each for segment in self.ledger.spool.cut() for each in spool.read(segment)[0]]
+        found = [schema.row(each.json) for segment in self.ledger.spool.cut() for each in spool.read(segment)[0]]
         for segment in self.ledger.spool.cut():
             self.ledger.spool.drop(segment)
         return [each for each in found if each.ended_at is not None]

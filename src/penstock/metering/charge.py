@@ -85,6 +85,8 @@ def cost(known: Known, amount: Amount, price: Price | None, tier: str, *, whole:
         return None, [f"no price for {known.provider}/{known.model}"]
     rates, warning = price.rates_for(tier)
     warnings = [warning] if warning else []
+    if not (amount.tokens.cache_read or amount.tokens.cache_write):
+        return rates.cost(amount.tokens, known.images), warnings
     warnings += [
         f"no price for {kind} of {price.model}: charged as input"
         for kind in ("cache_read", "cache_write")

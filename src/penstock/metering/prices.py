@@ -26,14 +26,13 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     def cost(self, tokens: Tokens, images: int = 0) -> int:
         """Nano-dollars."""
-        kinds = (
-            (tokens.input, self.input),
-            (tokens.output, self.output),
-            (tokens.reasoning, self.output if self.reasoning is None else self.reasoning),
-            (tokens.cache_read, self.input if self.cache_read is None else self.cache_read),
-            (tokens.cache_write, self.input if self.cache_write is None else self.cache_write),
-        )
-        millionths = sum(rate * (count or 0) for count, rate in kinds)
+        millionths = self.input * (tokens.input or 0) + self.output * (tokens.output or 0)
+        if tokens.reasoning:
+            millionths += tokens.reasoning * (self.output if self.reasoning is None else self.reasoning)
+        if tokens.cache_read:
+            millionths += tokens.cache_read * (self.input if self.cache_read is None else self.cache_read)
+        if tokens.cache_write:
+            millionths += tokens.cache_write * (self.input if self.cache_write is None else self.cache_write)
         return money.per_million(1, millionths) + (self.image or 0) * images
 
 

@@ -1,11 +1,12 @@
 """The ledger row: one a stream (interface.md §6). Instants are Unix seconds, money nano-dollars, durations
-milliseconds."""
+milliseconds. Written as JSON, what is as it is by default is left out: a default never changes."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from penstock import money
 from penstock.outcome import Outcome
@@ -15,7 +16,7 @@ Basis = Literal["exact", "estimated"]
 Figure = Literal["counted", "reported", "delivered", "none"]
 
 
-class Tokens(msgspec.Struct, frozen=True, gc=False):
+class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tokens by kind, disjoint: ``input`` without what was read from or written to a cache, ``output`` without
     reasoning. None: not known."""
 
@@ -29,7 +30,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     def of(cls, usage: Usage | None) -> Tokens:
         """What a provider reported."""
         if usage is None:
-            return cls()
+            return NO_TOKENS
         return cls(usage.input, usage.output, usage.reasoning, usage.cache_read, usage.cache_write)
 
     @property
@@ -43,7 +44,11 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
         return self.generated + (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0)
 
 
-class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
+NO_TOKENS = Tokens()
+"""Nothing is known. Where nothing else is there, it is this very one: so it is seen, and left out of the JSON."""
+
+
+class AttemptLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt. ``outcome`` is None for the one that served the stream; ``lost``: another was faster. ``cost`` is
     what the attempt is charged with: None where the model has no price."""
 
@@ -56,13 +61,13 @@ class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: float = 0.0
     first_token_ms: float | None = None
     ended_ms: float | None = None
-    counted: Tokens = Tokens()
-    reported: Tokens = Tokens()
+    counted: Tokens = NO_TOKENS
+    reported: Tokens = NO_TOKENS
     basis: Basis = "exact"
     cost: int | None = 0
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stream. It is opened at acceptance without ``ended_at`` and ``outcome``, and settled once with both."""
 
     stream: str
@@ -78,11 +83,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     committed: bool = False
     attempts: tuple[AttemptLine, ...] = ()
-    counted: Tokens = Tokens()
+    counted: Tokens = NO_TOKENS
     """By Penstock, from what the provider sent."""
-    reported: Tokens = Tokens()
+    reported: Tokens = NO_TOKENS
     """By the provider."""
-    delivered: Tokens = Tokens()
+    delivered: Tokens = NO_TOKENS
     """By Penstock, from what was written to the client."""
     basis: Basis = "exact"
     """Whether the charge stands on exact numbers."""
@@ -106,9 +111,14 @@ def opened(
 
 
 def fields(row: Row) -> dict[str, Any]:
-    """The row as JSON shows it: ``cost`` is ``cost_usd`` there."""
-    shown: dict[str, Any] = msgspec.to_builtins(row)
-    for line in (shown, *shown["attempts"]):
-        cost = line.pop("cost")
-        line["cost_usd"] = None if cost is None else money.to_dollars(cost)
-    return shown
+    """The row as JSON shows it, with everything: ``cost`` is ``cost_usd`` there."""
+    return _fields(row) | {"attempts": [_fields(line) for line in row.attempts]}
+
+
+def _fields(shown: Row | AttemptLine) -> dict[str, Any]:
+    known = asdict(shown)
+    for figure in ("counted", "reported", "delivered"):
+        if figure in known:
+            known[figure] = asdict(known[figure])
+    cost = known.pop("cost")
+    return known | {"cost_usd": None if cost is None else money.to_dollars(cost)}

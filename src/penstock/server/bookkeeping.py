@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -135,11 +134,13 @@ class Bookkeeper:
 
     def settle(self, account: Account, summary: Summary) -> None:
         """Settle a stream that is over."""
-        settled = None
+        settled: Settled | None = None
         if self.short(summary):
-            # What fails here fails in the thread too, and is told of there.
-            with contextlib.suppress(Exception):
+            try:
                 settled = settle(summary, account.row, round(self._wall(), 3), account.terms(_not_here))
+            except Exception:
+                # It fails in the thread too, and is told of there.
+                settled = None
         if settled is not None:
             self._take(settled)
             return
@@ -148,8 +149,11 @@ class Bookkeeper:
 
     def short(self, summary: Summary) -> bool:
         """Nothing is left to count, after a slice of it."""
-        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
-        return all(tally.meter.vocabulary() is not None and not tally.fold() for tally in tallies)
+        for attempt in summary.attempts:
+            tally = attempt.tally
+            if tally is not None and (tally.meter.vocabulary() is None or tally.fold()):
+                return False
+        return True
 
     def _settled(self, account: Account, summary: Summary, ended_at: float) -> Settled:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from penstock.metering.row import Row
 from penstock.outcome import Outcome
 from penstock.store import schema
 from penstock.store.query import By, Page, Query, Total
+from penstock.store.schema import Line
 
 
 class StoreError(PenstockError):
@@ -37,8 +38,8 @@ class Statements(Protocol):
         """One statement with each of some rows of values, in one transaction."""
         ...
 
-    def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
-        """Rows with their owners, in one transaction: the settled ones are numbered in their order."""
+    def put(self, settled: Sequence[Line], opened: Sequence[Line], owner: str) -> None:
+        """Rows of one owner, in one transaction: the settled ones are numbered in their order."""
         ...
 
     def close(self) -> None:
@@ -55,16 +56,19 @@ class Database:
         """See `Statements.migrate`."""
         return self._do.migrate()
 
-    def put(self, rows: Sequence[Row], owner: str) -> None:
+    def put(self, rows: Iterable[Row], owner: str) -> None:
+        """See `put_lines`."""
+        self.put_lines([schema.line(msgspec.json.encode(row)) for row in rows], owner)
+
+    def put_lines(self, lines: Sequence[Line], owner: str) -> None:
         """Open rows are opened or brought up to date, settled ones settled. Settled twice is settled once."""
-        latest: dict[str, Row] = {}
-        for row in rows:
-            known = latest.get(row.stream)
+        latest: dict[str, Line] = {}
+        for line in lines:
+            known = latest.get(line.stream)
             if known is None or known.outcome is None:
-                latest[row.stream] = row
-        owned = [(row, owner) for row in latest.values()]
-        settled = [each for each in owned if each[0].outcome is not None]
-        self._do.put(settled, [each for each in owned if each[0].outcome is None])
+                latest[line.stream] = line
+        settled = [line for line in latest.values() if line.outcome is not None]
+        self._do.put(settled, [line for line in latest.values() if line.outcome is None], owner)
 
     def beat(self, owner: str, now: float) -> None:
         """The owner lives."""
@@ -73,7 +77,7 @@ class Database:
     def bury(self, owner: str, warning: str) -> int:
         """Settle what an owner that is gone has left open as ``crashed``, from the last checkpoint."""
         found = self._do.fetch(schema.OPEN, (owner,))
-        left = [_crashed(msgspec.json.decode(row, type=Row), warning) for (row,) in found]
+        left = [_crashed(schema.row(body), warning) for (body,) in found]
         if left:
             self.put(left, owner)
         self._do.run(schema.GONE, (owner,))
@@ -99,7 +103,7 @@ class Database:
         found = self._do.fetch(*query.rows())
         rows = found[: query.limit]
         follows = rows[-1][0] if len(found) > query.limit else None
-        return Page(tuple((seq, msgspec.json.decode(body, type=Row)) for seq, body in rows), follows)
+        return Page(tuple((seq, schema.row(body)) for seq, body in rows), follows)
 
     def totals(self, query: Query, by: By) -> list[Total]:
         """Sums by one column."""

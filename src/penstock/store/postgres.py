@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from penstock.errors import PenstockError
-from penstock.metering.row import Row
 from penstock.store import schema
 from penstock.store.database import StoreError
+from penstock.store.schema import Line
 
 PATIENCE = 5.0
 """Seconds for a connection, and for a statement."""
@@ -84,18 +84,18 @@ class Postgres:
         # Many rows are one transaction of their own.
         self._wait(self._db.executemany(sql, rows))
 
-    def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
+    def put(self, settled: Sequence[Line], opened: Sequence[Line], owner: str) -> None:
         """See `database.Statements`."""
-        self._wait(self._put(settled, opened))
+        self._wait(self._put(settled, opened, owner))
 
-    async def _put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
+    async def _put(self, settled: Sequence[Line], opened: Sequence[Line], owner: str) -> None:
         async with self._db.transaction():
             if opened:
-                await self._db.executemany(schema.PUT, [schema.values(row, None, owner) for row, owner in opened])
+                await self._db.executemany(schema.PUT, [schema.values(line, None, owner) for line in opened])
             if settled:
                 await self._db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
                 last = await self._db.fetchval(schema.LAST)
-                numbered = [schema.values(row, last + n, owner) for n, (row, owner) in enumerate(settled, 1)]
+                numbered = [schema.values(line, last + n, owner) for n, line in enumerate(settled, 1)]
                 await self._db.executemany(schema.PUT, numbered)
 
     def close(self) -> None:

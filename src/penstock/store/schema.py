@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.metering.row import Row, Tokens
-from penstock.plain import encoded
+import msgspec
+
+from penstock.metering.row import NO_TOKENS, Figure, Row, Tokens
+from penstock.outcome import Outcome
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -54,6 +56,8 @@ _COLUMNS = (
     "stream", "seq", "owner", "started_at", "day", "key", "route", "provider", "model", "outcome",
     "input_tokens", "output_tokens", "cost", "body",
 )  # fmt: skip
+_FIXED = ("stream", "owner", "started_at", "day", "key", "route")
+"""What a row has from its first day: left alone, so are the indexes over it."""
 
 _DEAREST = 2**62
 """Nano-dollars: more fits no column. The ``body`` has the whole number."""
@@ -62,7 +66,7 @@ LAST = "SELECT coalesce(max(seq), 0) FROM penstock_streams"
 PUT = (
     f"INSERT INTO penstock_streams ({', '.join(_COLUMNS)}) "
     f"VALUES ({', '.join(f'${number}' for number in range(1, len(_COLUMNS) + 1))}) ON CONFLICT (stream) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:])
+    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS if column not in _FIXED)
     # A settled row stays what it is.
     + " WHERE penstock_streams.seq IS NULL"
 )
@@ -77,28 +81,63 @@ DROP_COPY = "DELETE FROM penstock_copies WHERE stream = $1"
 SILENT = "SELECT owner FROM penstock_owners WHERE seen < $1"
 
 
-def values(row: Row, seq: int | None, owner: str) -> tuple[Any, ...]:
+class Line(msgspec.Struct, kw_only=True):
+    """A row as it was written: what is searched of it, and all of it as ``json``."""
+
+    stream: str
+    started_at: float
+    key: str | None = None
+    route: str
+    provider: str | None = None
+    model: str | None = None
+    outcome: Outcome | None = None
+    counted: Tokens = NO_TOKENS
+    reported: Tokens = NO_TOKENS
+    delivered: Tokens = NO_TOKENS
+    charged: Figure = "none"
+    cost: int | None = None
+    json: bytes = b""
+
+
+_LINES = msgspec.json.Decoder(Line)
+_ROWS = msgspec.json.Decoder(Row)
+
+
+def line(json: bytes) -> Line:
+    """From JSON. Raises msgspec.DecodeError."""
+    found = _LINES.decode(json)
+    found.json = json
+    return found
+
+
+def row(json: bytes | str) -> Row:
+    """The same, whole."""
+    return _ROWS.decode(json)
+
+
+def values(line: Line, seq: int | None, owner: str) -> tuple[Any, ...]:
     """A row's columns for `PUT`. NUL, which PostgreSQL takes in no text, is left out of those that are searched."""
-    tokens = charged(row)
+    tokens = charged(line)
     return (
-        row.stream,
+        line.stream,
         seq,
         owner,
-        row.started_at,
-        int(row.started_at // 86400),
-        _text(row.key),
-        _text(row.route) or "",
-        _text(row.provider),
-        _text(row.model),
-        row.outcome,
+        line.started_at,
+        int(line.started_at // 86400),
+        _text(line.key),
+        _text(line.route) or "",
+        _text(line.provider),
+        _text(line.model),
+        # Exactly a text: of a kind of it SQLite would ask how it is to be written.
+        None if line.outcome is None else line.outcome.value,
         (tokens.input or 0) + (tokens.cache_read or 0) + (tokens.cache_write or 0),
         tokens.generated,
-        None if row.cost is None else min(row.cost, _DEAREST),
-        encoded(row).decode(),
+        None if line.cost is None else min(line.cost, _DEAREST),
+        line.json.decode(),
     )
 
 
-def charged(row: Row) -> Tokens:
+def charged(row: Row | Line) -> Tokens:
     """The numbers that the charge stands on; before there is one, what is known best."""
     if row.charged == "delivered":
         return row.delivered

@@ -22,6 +22,8 @@ import msgspec
 from penstock.errors import PenstockError
 from penstock.metering.row import Row
 from penstock.plain import encoded
+from penstock.store import schema
+from penstock.store.schema import Line
 
 SEGMENT = 1024 * 1024
 """Bytes after which a file is cut off by itself."""
@@ -74,7 +76,10 @@ class Spool:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows, all or none. Raises OSError."""
-        data = b"".join(encoded(row) + b"\n" for row in rows)
+        try:
+            data = _ENCODER.encode_lines(rows)
+        except UnicodeEncodeError:
+            data = b"".join(encoded(row) + b"\n" for row in rows)
         with self._guard:
             if self._file is None:
                 self._number += 1
@@ -151,20 +156,20 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def read(segment: Path) -> tuple[list[Row], int]:
+def read(segment: Path) -> tuple[list[Line], int]:
     """The rows of a file, and how many lines are none: the last one is cut short where the disk was full or the
     machine died. Raises OSError."""
-    rows, broken = [], 0
-    for line in segment.read_bytes().split(b"\n"):
-        if line:
+    lines, broken = [], 0
+    for json in segment.read_bytes().split(b"\n"):
+        if json:
             try:
-                rows.append(_DECODER.decode(line))
+                lines.append(schema.line(json))
             except msgspec.DecodeError:
                 broken += 1
-    return rows, broken
+    return lines, broken
 
 
-_DECODER = msgspec.json.Decoder(Row)
+_ENCODER = msgspec.json.Encoder()
 
 
 def _try_lock(folder: Path) -> int | None:

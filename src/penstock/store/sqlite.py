@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from penstock.metering.row import Row
 from penstock.store import schema
 from penstock.store.database import StoreError
+from penstock.store.schema import Line
 
 PATIENCE = 5.0
 """Seconds to wait for another process that writes."""
@@ -83,13 +83,12 @@ class Sqlite:
         with self._transaction() as db:
             db.executemany(_own(sql), rows)
 
-    def put(self, settled: Sequence[tuple[Row, str]], opened: Sequence[tuple[Row, str]]) -> None:
+    def put(self, settled: Sequence[Line], opened: Sequence[Line], owner: str) -> None:
         """See `database.Statements`."""
         with self._transaction() as db:
             (last,) = db.execute(schema.LAST).fetchone()
-            sql = _own(schema.PUT)
-            db.executemany(sql, [schema.values(row, None, owner) for row, owner in opened])
-            db.executemany(sql, [schema.values(row, last + n, owner) for n, (row, owner) in enumerate(settled, 1)])
+            db.executemany(_PUT, [schema.values(line, None, owner) for line in opened])
+            db.executemany(_PUT, [schema.values(line, last + n, owner) for n, line in enumerate(settled, 1)])
 
     def close(self) -> None:
         """See `database.Statements`."""
@@ -101,3 +100,6 @@ class Sqlite:
 
 def _own(sql: str) -> str:
     return _PARAMETER.sub("?", sql)
+
+
+_PUT = _own(schema.PUT)

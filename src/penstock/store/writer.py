@@ -64,7 +64,9 @@ class Writer:
 
     def wake(self) -> None:
         """There are rows."""
-        self._wake.set()
+        # To look is cheaper than to set, and is enough: it is cleared before the rows are looked for.
+        if not self._wake.is_set():
+            self._wake.set()
 
     def flush(self, seconds: float) -> bool:
         """Wait until what was spooled by now is in the database. Waits: not for the event loop."""
@@ -165,13 +167,13 @@ class Writer:
             self._turned.notify_all()
 
     def _write(self, database: Database, segment: Path, owner: str) -> None:
-        rows, broken = read(segment)
+        lines, broken = read(segment)
         if broken:
             logger.error("%s: lines that are no rows: %d", segment, broken)
         self._step("before put")
-        database.put(rows, owner)
+        database.put_lines(lines, owner)
         self._step("put")
-        self.written += sum(row.outcome is not None for row in rows)
+        self.written += sum(line.outcome is not None for line in lines)
 
     def _take_over(self, database: Database, now: float) -> None:
         """The rows of gateways that are gone: known by their lock on this machine, else by their silence."""

@@ -10,9 +10,9 @@ import msgspec
 from penstock.metering import charge, factors
 from penstock.metering.charge import Billing, Known
 from penstock.metering.encodings import hides_reasoning
-from penstock.metering.prices import PriceList
+from penstock.metering.prices import Price, PriceList
 from penstock.metering.prompt import Counted
-from penstock.metering.row import AttemptLine, Basis, Figure, Row, Tokens
+from penstock.metering.row import NO_TOKENS, AttemptLine, Basis, Figure, Row, Tokens
 from penstock.metering.tally import Meter
 from penstock.outcome import Outcome
 from penstock.stream.summary import AttemptSummary, Summary
@@ -75,7 +75,7 @@ def _now(summary: Summary, opened: Row, at: float) -> Summary:
         if attempt.tally is not None:
             attempt.tally.fold()
         # What it reports is noted with the attempt only when that is over.
-        current = attempt is summary.served and attempt.usage is None
+        current = summary.usage is not None and attempt.usage is None and attempt is summary.served
         attempts.append(msgspec.structs.replace(attempt, usage=summary.usage) if current else attempt)
     return msgspec.structs.replace(summary, attempts=attempts, duration=max(0.0, at - opened.started_at))
 
@@ -99,16 +99,20 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
     warnings: list[str] = list(summary.warnings)
     if summary.malformed:
         warnings.append(f"malformed_frames={summary.malformed}")
-    whole, sent = _nothing(), Tokens()
+    whole, sent = _NOTHING, NO_TOKENS
+    total: int | None = 0
     sent_cost: int | None = 0
+    exact = True
     sent_amount = charge.Amount()
     for attempt in summary.attempts:
-        known, said = _known(attempt, terms, over=summary.outcome is not None)
+        provider, _, model = attempt.target.partition("/")
+        price = terms.prices.find(provider, model)
+        known, said = _known(attempt, provider, model, price, terms, over=summary.outcome is not None)
         amount = charge.generated(known)
-        price = terms.prices.find(known.provider, known.model)
         cost, more = charge.cost(known, amount, price, terms.tier, whole=True)
-        line = _line(attempt, known, amount, cost)
-        lines.append(line)
+        lines.append(_line(attempt, known, amount, cost))
+        exact = exact and amount.basis == "exact"
+        total = None if total is None or cost is None else total + cost
         warnings += more
         if amount.figure == "counted":
             warnings += said
@@ -123,14 +127,13 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
             whole = known, amount
     known, amount = whole
     figure: Figure = amount.figure
-    basis: Basis = "exact" if all(line.basis == "exact" for line in lines) else "estimated"
-    total = _total(lines)
+    basis: Basis = "exact" if exact else "estimated"
     if terms.billing.charge == "delivered":
         figure, basis, total = sent_amount.figure, sent_amount.basis, sent_cost
     if not terms.billing.partial and summary.outcome not in (Outcome.COMPLETED, Outcome.STOPPED):
         figure, basis, total = "none", "exact", 0
     pair, raw, meter = _lesson(served, known)
-    if drifted := factors.warning(pair, terms.drift):
+    if pair is not None and (drifted := factors.warning(pair, terms.drift)):
         warnings.append(drifted)
     row = msgspec.structs.replace(
         opened,
@@ -155,8 +158,7 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
     return Settled(row, served.label if served is not None else "", pair, raw, meter)
 
 
-def _nothing() -> tuple[Known, charge.Amount]:
-    return Known(provider="", model="", counted=Tokens(), exact=True, asked=False), charge.Amount()
+_NOTHING = Known(provider="", model="", counted=NO_TOKENS, exact=True, asked=False), charge.Amount()
 
 
 def _delivered(attempt: AttemptSummary, summary: Summary) -> Tokens | None:
@@ -170,11 +172,12 @@ def _delivered(attempt: AttemptSummary, summary: Summary) -> Tokens | None:
     return tally.tokens() if summary.committed and summary.streamed else None
 
 
-def _known(attempt: AttemptSummary, terms: Terms, *, over: bool) -> tuple[Known, tuple[str, ...]]:
+def _known(
+    attempt: AttemptSummary, provider: str, model: str, price: Price | None, terms: Terms, *, over: bool
+) -> tuple[Known, tuple[str, ...]]:
     """What is known of an attempt, and what is to be said of its count."""
-    provider, _, model = attempt.target.partition("/")
     tally, complete = attempt.tally, over and attempt.outcome is None and not attempt.lost
-    counted, exact = Tokens(), False
+    counted, exact = NO_TOKENS, False
     said: tuple[str, ...] = ()
     began = attempt.first_token is not None
     if tally is not None:
@@ -188,7 +191,6 @@ def _known(attempt: AttemptSummary, terms: Terms, *, over: bool) -> tuple[Known,
             said += ("answer: reasoning that is not shown is not counted",)
     accepted = attempt.status is None or 200 <= attempt.status < 300
     asked = accepted and (began or attempt.outcome not in NOTHING_BILLED)
-    price = terms.prices.find(provider, model)
     by_image = price is not None and price.rates.image is not None
     images = 0
     # A prompt whose length the provider reports is not counted: it may be long.
@@ -229,15 +231,6 @@ def _line(attempt: AttemptSummary, known: Known, amount: charge.Amount, cost: in
         basis=amount.basis,
         cost=cost,
     )
-
-
-def _total(lines: list[AttemptLine]) -> int | None:
-    total = 0
-    for line in lines:
-        if line.cost is None:
-            return None
-        total += line.cost
-    return total
 
 
 def _sum(one: Tokens, other: Tokens) -> Tokens:

@@ -89,6 +89,8 @@ class Summary(msgspec.Struct, kw_only=True):
     @property
     def served(self) -> AttemptSummary | None:
         """The attempt that the client was served from, or the last one that tried."""
+        if len(self.attempts) == 1:
+            return self.attempts[0]
         tried = [attempt for attempt in self.attempts if not attempt.lost]
         for attempt in tried:
             if attempt.outcome is None:
