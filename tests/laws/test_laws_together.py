@@ -30,14 +30,25 @@ LONG = re.compile("[a-z]{3,}")
 
 
 class Purse:
-    """Lasts for so many token events."""
+    """Lasts for so many token events. ``asks``: whether there is more is only known when it is asked for again, and
+    as often as that there is."""
 
-    def __init__(self, tokens: int):
+    def __init__(self, tokens: int, asks: int = 0):
         self.tokens = tokens
+        self.asks = asks
+        self.asked = False
 
-    def lasts(self, account: Summary) -> bool:
+    def lasts(self, account: Summary) -> bool | None:
         """See `Allowance`."""
-        return account.token_events < self.tokens
+        if account.token_events < self.tokens:
+            return True
+        if self.asks and not self.asked:
+            self.asked = True
+            return None
+        more = self.asks > 0
+        if more:
+            self.asks, self.asked, self.tokens = self.asks - 1, False, self.tokens + 2
+        return more
 
 
 @st.composite
@@ -49,7 +60,8 @@ def together(draw: st.DrawFn, stages: st.SearchStrategy[StagesPlan | None]) -> P
         plan, _ = taped(plan, original=draw(st.booleans()))
     if draw(st.booleans()):
         plan = metered(plan)
-    purse = draw(st.sampled_from([None, None, Purse(1), Purse(3)]))
+    purse = draw(st.sampled_from([None, None, (1, 0), (3, 0), (1, 1), (2, 2)]))
+    purse = None if purse is None else Purse(*purse)
     return msgspec.structs.replace(plan, metadata=draw(st.none() | METADATA), allowance=purse, tags=TAGS)
 
 

@@ -271,6 +271,7 @@ class Application:
         checker = self._router.checker(route, self._running_pool())
         sink = self._sink(scope, send, route.delivery.slow_client.buffer)
         driver = Driver(machine, dialer, sink, recorder, self._clock, self._loop, self._over, watch, log, checker)
+        self._limiting.heard_by(plan.stream, driver.feed)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
         driver.start()

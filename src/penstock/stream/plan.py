@@ -78,8 +78,8 @@ class Asking(Protocol):
 class Allowance(Protocol):
     """What the client's key may still spend."""
 
-    def lasts(self, account: Summary) -> bool:
-        """Told what the stream has come to: may it go on?"""
+    def lasts(self, account: Summary) -> bool | None:
+        """Told what the stream has come to: may it go on? None: others are asked, and `AllowanceAnswered` comes."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

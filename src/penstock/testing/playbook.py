@@ -27,6 +27,7 @@ from penstock.policy.silence import Silence
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
+    AllowanceAnswered,
     CheckAnswered,
     ClientBlocked,
     ClientDrained,
@@ -61,6 +62,7 @@ __all__ = [
     "DONE",
     "JSON",
     "SSE",
+    "AllowanceAnswered",
     "Ask",
     "CheckAnswered",
     "ClientBlocked",
