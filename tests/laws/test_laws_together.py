@@ -9,11 +9,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripts import attempts, clients, plans
-from test_laws_metering import OPENED, TERMS, answering, metered
+from test_laws_metering import OPENED, TERMS, answering, metered, read
 from test_laws_with_copies import METADATA, taped
 from test_laws_with_stages import CHECKS, LETTERS, LOCAL, SHAPES, STAGES, services, staged
 
 from penstock.framing.sse import SSEFramer, parse
+from penstock.metering.row import Tokens
 from penstock.outcome import Outcome
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Append
@@ -136,3 +137,16 @@ def walk(value: object, path: tuple[object, ...], joined: dict[tuple[object, ...
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             walk(inner, (*path, number), joined)
+
+
+@given(
+    plan=st.builds(staged, plans(stream=True), st.one_of(st.sampled_from(STAGES), CHECKED)), **STORY, client=clients()
+)
+def test_delivered_is_what_came_out_of_the_stages_and_counted_what_went_in(plan, upstream, client, service):
+    transcript = run(metered(plan), upstream, client, service=service)
+    if not transcript.over:
+        return
+    row = settle(transcript.account, OPENED, 2.0, TERMS).row
+    sent = plan.resumable is not None or (transcript.head is not None and transcript.head.status == 200)
+    seen = read(transcript) if sent else Tokens(output=0, reasoning=0)
+    assert (row.delivered.output or 0, row.delivered.reasoning or 0) == (seen.output, seen.reasoning)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import msgspec
 
 from penstock.config import Config, ConfigError, Problem, load
 from penstock.config.problems import quoted
 from penstock.server.own_stages import installed_stages
+from penstock.server.unpriced import unpriced
 from penstock.server.word_lists import ListError, read_words
 from penstock.stages.moderate.policy import ModeratePolicy
 
@@ -35,7 +37,7 @@ def read_config(path: str) -> Config:
         raise ConfigError([Problem(file=path, line=line, message="not UTF-8 text")]) from None
     config = load(text, os.environ, path, installed_stages())
     _check_files(config, path)
-    return config
+    return msgspec.structs.replace(config, warnings=(*config.warnings, *unpriced(config)))
 
 
 def _check_files(config: Config, path: str) -> None:

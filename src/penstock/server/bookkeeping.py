@@ -148,14 +148,14 @@ class Bookkeeper:
 
     def short(self, summary: Summary) -> bool:
         """Nothing is left to count, after a slice of it."""
-        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        tallies = [tally for attempt in summary.attempts for tally in attempt.tallies]
         return all(tally.meter.vocabulary() is not None and not tally.fold() for tally in tallies)
 
     def _settled(self, account: Account, summary: Summary, ended_at: float) -> Settled:
         try:
             for attempt in summary.attempts:
-                if attempt.tally is not None:
-                    while attempt.tally.fold():
+                for tally in attempt.tallies:
+                    while tally.fold():
                         _breathe()
             return settle(summary, account.row, ended_at, account.terms(account.prompt()))
         except Exception:
@@ -221,7 +221,7 @@ class Account:
             else:
                 self._keeper.later(self._estimate)
                 return so_far(summary, self.row, at, self._sketch), False
-        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        tallies = [tally for attempt in summary.attempts for tally in attempt.tallies]
         countable = all(tally.meter.vocabulary() is not None for tally in tallies)
         return so_far(summary, self.row, at, self._sketch), countable
 

@@ -115,6 +115,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer's text goes through; None: nothing, and frames go on as they come."""
     editor: Callable[[Texts], Editor] | None = None
     """A fresh editor of the client's wire, where there are stages."""
+    read_as: UpstreamWire | None = None
+    """The client's wire as its clients read it, where there are stages."""
     allowance: Allowance | None = None
     """None: the key may spend what it likes."""
     told: Headers = ()

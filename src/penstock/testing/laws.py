@@ -314,9 +314,11 @@ def was_stopped(transcript: Transcript) -> bool:
 
 
 def ended_by_a_stage(transcript: Transcript) -> bool:
-    """A verdict was the end: the client gets its wire's finish for that, where the stream had begun."""
+    """A verdict was the end: the client gets its wire's finish for that, where the stream had begun. Or it may have been
+    the end of a drain, whose outcome is that of the client that left."""
     halted = transcript.outcome is Outcome.STOPPED and not was_stopped(transcript)
-    return transcript.plan.stages is not None and (halted or transcript.outcome is Outcome.BLOCKED)
+    drained = transcript.outcome is Outcome.CLIENT_CLOSED and transcript.account.leaving == "drain"
+    return transcript.plan.stages is not None and (halted or drained or transcript.outcome is Outcome.BLOCKED)
 
 
 def without_keepalives(transcript: Transcript) -> bytes:

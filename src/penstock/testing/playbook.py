@@ -217,6 +217,7 @@ def plan(
         metadata=metadata,
         tape=tape,
         tags=tags,
+        read_as=None if stages is None else UPSTREAM_WIRES["openai-chat"],
         editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )
