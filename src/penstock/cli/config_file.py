@@ -16,6 +16,7 @@ from penstock.server.own_stages import installed_stages
 from penstock.server.unpriced import unpriced
 from penstock.server.word_lists import ListError, read_words
 from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.vocabularies.own import TokenizerError, read_own
 
 DEFAULT = "penstock.yaml"
 
@@ -60,6 +61,12 @@ def _check_files(config: Config, path: str) -> None:
                 problems += [
                     Problem(file=path, line=0, key=f"{key}.{one}", message=why) for one, why in _lacking(stage)
                 ]
+    for tokenizer in config.metering.tokenizers if config.metering is not None else ():
+        try:
+            read_own(tokenizer.file, tokenizer.sha256)
+        except TokenizerError as error:
+            key = f"metering.tokenizers.{tokenizer.model}"
+            problems.append(Problem(file=path, line=0, key=key, found=quoted(tokenizer.file), message=str(error)))
     if problems:
         raise ConfigError(problems)
 

@@ -75,7 +75,7 @@ class Bookkeeper:
         """Load the vocabularies of their models: the first stream is not to wait for that."""
         for route in routes:
             for target in route.targets:
-                self.meter(target.model)
+                self.meter(target.provider, target.model)
 
     async def close(self) -> None:
         """Settle what is left."""
@@ -92,21 +92,25 @@ class Bookkeeper:
         if any(way.meter is not None and way.meter.vocabulary() is None for way in plan.ways):
             await self.caught_up()
 
-    def meter(self, model: str) -> Meter | None:
+    def meter(self, provider: str, model: str) -> Meter | None:
         """How a model is counted."""
         if self._settings is None:
             return None
+        brought = self._settings.tokenizer_of(provider, model)
+        if brought is not None:
+            load = partial(self._vocabularies.load_own, brought.file, brought.sha256)
+            return Meter(model, self._vocabulary(brought.file, load))
         own = encoding_of(model)
         if own is not None:
             return Meter(model, self._vocabulary(own.name))
         learnt = self._learnt.get(model) or unlearnt(model)
         return Meter(model, self._vocabulary(O200K.name), learnt.factor)
 
-    def _vocabulary(self, name: str) -> Callable[[], Vocabulary | None]:
+    def _vocabulary(self, name: str, load: Callable[[], Vocabulary] | None = None) -> Callable[[], Vocabulary | None]:
         """The vocabulary as soon as it is there. It is loaded ahead of the settlements that need it."""
         if name not in self._wanted:
             self._wanted[name] = partial(self._vocabularies.get, name)
-            self._thread.submit(self._vocabularies.load, name)
+            self._thread.submit(load or partial(self._vocabularies.load, name))
         return self._wanted[name]
 
     def account(

@@ -314,7 +314,7 @@ def was_stopped(transcript: Transcript) -> bool:
 
 
 def ended_by_a_stage(transcript: Transcript) -> bool:
-    """A verdict was the end: the client gets its wire's finish for that, where the stream had begun. Or it may have been
+    """A verdict was the end: the client gets its wire's finish for that, where the stream had begun. Or it was
     the end of a drain, whose outcome is that of the client that left."""
     halted = transcript.outcome is Outcome.STOPPED and not was_stopped(transcript)
     drained = transcript.outcome is Outcome.CLIENT_CLOSED and transcript.account.leaving == "drain"
