@@ -33,6 +33,10 @@ logger = logging.getLogger("penstock.server")
 
 BYTES_A_TOKEN = 4
 """Of a prompt that is only reserved for, not billed."""
+FILE_TOKENS = 1000
+"""Of an image or another file in such a prompt: by its length in base64 it would be hundreds of times that."""
+_FILE_BYTES = 4 * FILE_TOKENS
+_FILES = (b";base64,", b'"data":"', b'"data": "')
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -228,7 +232,7 @@ class Limiting:
 
 def asked(request: StreamRequest) -> tuple[int, int]:
     """About how many tokens a request has, and how many it asks for at the most; 0: it does not say."""
-    prompt = sum(len(bytes(value)) for value in request.body.values()) // BYTES_A_TOKEN
+    prompt = sum(_size(bytes(value)) for value in request.body.values()) // BYTES_A_TOKEN
     fields = {name: request.body[name] for name in _MOST_OUTPUT if name in request.body}
     for outer, inner in (("generationConfig", "maxOutputTokens"), ("options", "num_predict")):
         if outer in request.body:
@@ -237,6 +241,19 @@ def asked(request: StreamRequest) -> tuple[int, int]:
                 return prompt, max(0, nested[inner])
     values = [json.loads(bytes(raw)) for raw in fields.values()]
     return prompt, max((value for value in values if type(value) is int), default=0)
+
+
+def _size(raw: bytes) -> int:
+    """Bytes of a value, with files in it as if they had `_FILE_BYTES` each."""
+    size = len(raw)
+    for mark in _FILES if size > _FILE_BYTES else ():
+        at = raw.find(mark)
+        while at >= 0:
+            begin = at + len(mark)
+            end = raw.find(b'"', begin)
+            size -= max(0, end - begin - _FILE_BYTES)
+            at = raw.find(mark, max(begin, end))
+    return size
 
 
 def _refused(key: Key, refusal: Refusal, headers: Headers) -> BadRequest:
