@@ -102,3 +102,24 @@ def test_files_of_stages_that_cannot_be_used(check, stage, line):
     *problems, last = result.stderr.splitlines()
     assert (result.exit_code, result.stdout, last) == (2, "", "3 problems; nothing was started")
     assert all(problem.endswith(f".stages[0].moderate.{line}") for problem in problems)
+
+
+def test_models_without_a_price_for_a_key_with_a_budget(check):
+    priced = GOOD + "prices: {a/x: {input: 1, output: 2}}\n"
+    held = "keys:\n  - {name: t, key: 0123456789abcdef, budget_usd: 5%s}\n"
+    said = check(priced + held % "").stderr
+    assert "warning: keys.t: budget_usd: the route y refuses its requests: b/y has no price" in said
+    assert "the route * refuses models without a price" in said
+    assert "the route x" not in said
+    assert "model_not_priced" not in check(priced + held % ", models: [x]").stderr
+    assert "model_not_priced" not in check(priced + "keys: [{name: t, key: 0123456789abcdef}]\n").stderr
+
+
+def test_a_tokenizer_that_cannot_be_used(check, tmp_path):
+    text = GOOD + "metering: {tokenizers: {b/*: none.json}}\n"
+    said = check(text)
+    assert said.exit_code == 2
+    why = 'cannot be read: No such file or directory; found "none.json"'
+    assert f"penstock.yaml: metering.tokenizers.b/*: {why}" in said.stderr
+    (tmp_path / "none.json").write_text("{}")
+    assert "no tokenizer.json: " in check(text).stderr

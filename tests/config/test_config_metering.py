@@ -71,7 +71,8 @@ def test_prices_are_whole_nano_dollars():
 
 def test_what_is_shown_is_read_back():
     read = config(
-        "metering: {drift: 7.5%}\nprices: {m: {input: 1, output: 2.5, reasoning: 3, image: 0.001, "
+        "metering: {drift: 7.5%, tokenizers: {a/*: t.json, m: {file: u.json, sha256: " + "aB" * 32 + "}}}\n"
+        "prices: {m: {input: 1, output: 2.5, reasoning: 3, image: 0.001, "
         "tiers: {flex: {input: 0.5, output: 1}}, source: a, date: 2026-01-01}}"
     )
     shown = load(
@@ -79,6 +80,12 @@ def test_what_is_shown_is_read_back():
     )
     assert (shown.metering, shown.prices, shown.routes) == (read.metering, read.prices, read.routes)
     assert [key.billing for key in shown.keys] == [key.billing for key in read.keys]
+
+
+def test_the_tokenizer_of_the_longest_name_that_fits():
+    metering = config("metering: {tokenizers: {a/*: one, a/m*: two, a/m1: three, b: four}}").metering
+    found = {name: metering.tokenizer_of(*name.split("/")) for name in ("a/x", "a/m2", "a/m1", "c/b", "c/m1")}
+    assert [one.file if one is not None else None for one in found.values()] == ["one", "two", "three", "four", None]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,11 @@ def test_what_is_shown_is_read_back():
         ("prices: {m: {inptu: 1, output: 2}}", "did you mean"),
         ("metering: {drift: 10}", "a share such as 10%"),
         ("metering: {drift: 0%}", "a share such as 10%"),
+        ("metering: {tokenizers: t.json}", "a mapping of models to tokenizer.json files"),
+        ("metering: {tokenizers: {'*': t.json}}", "a name, or its beginning and *"),
+        ("metering: {tokenizers: {m: ''}}", "the path of a tokenizer.json"),
+        ("metering: {tokenizers: {m: {sha256: a}}}", "metering.tokenizers.m.file: missing"),
+        ("metering: {tokenizers: {m: {file: t.json, sha256: a}}}", "64 hexadecimal digits"),
         ("metering: null\nprices: {m: {input: 1, output: 2}}", "prices are of no use without metering"),
         ("defaults: {billing: {charge: sometimes}}", "generated or delivered"),
     ],

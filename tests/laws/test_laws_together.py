@@ -9,11 +9,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripts import attempts, clients, plans
-from test_laws_metering import OPENED, TERMS, answering, metered
+from test_laws_metering import OPENED, TERMS, answering, metered, read
 from test_laws_with_copies import METADATA, taped
 from test_laws_with_stages import CHECKS, LETTERS, LOCAL, SHAPES, STAGES, services, staged
 
 from penstock.framing.sse import SSEFramer, parse
+from penstock.metering.row import Tokens
 from penstock.outcome import Outcome
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Append
@@ -30,14 +31,25 @@ LONG = re.compile("[a-z]{3,}")
 
 
 class Purse:
-    """Lasts for so many token events."""
+    """Lasts for so many token events. ``asks``: whether there is more is only known when it is asked for again, and
+    as often as that there is."""
 
-    def __init__(self, tokens: int):
+    def __init__(self, tokens: int, asks: int = 0):
         self.tokens = tokens
+        self.asks = asks
+        self.asked = False
 
-    def lasts(self, account: Summary) -> bool:
+    def lasts(self, account: Summary) -> bool | None:
         """See `Allowance`."""
-        return account.token_events < self.tokens
+        if account.token_events < self.tokens:
+            return True
+        if self.asks and not self.asked:
+            self.asked = True
+            return None
+        more = self.asks > 0
+        if more:
+            self.asks, self.asked, self.tokens = self.asks - 1, False, self.tokens + 2
+        return more
 
 
 @st.composite
@@ -49,7 +61,8 @@ def together(draw: st.DrawFn, stages: st.SearchStrategy[StagesPlan | None]) -> P
         plan, _ = taped(plan, original=draw(st.booleans()))
     if draw(st.booleans()):
         plan = metered(plan)
-    purse = draw(st.sampled_from([None, None, Purse(1), Purse(3)]))
+    purse = draw(st.sampled_from([None, None, (1, 0), (3, 0), (1, 1), (2, 2)]))
+    purse = None if purse is None else Purse(*purse)
     return msgspec.structs.replace(plan, metadata=draw(st.none() | METADATA), allowance=purse, tags=TAGS)
 
 
@@ -124,3 +137,16 @@ def walk(value: object, path: tuple[object, ...], joined: dict[tuple[object, ...
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             walk(inner, (*path, number), joined)
+
+
+@given(
+    plan=st.builds(staged, plans(stream=True), st.one_of(st.sampled_from(STAGES), CHECKED)), **STORY, client=clients()
+)
+def test_delivered_is_what_came_out_of_the_stages_and_counted_what_went_in(plan, upstream, client, service):
+    transcript = run(metered(plan), upstream, client, service=service)
+    if not transcript.over:
+        return
+    row = settle(transcript.account, OPENED, 2.0, TERMS).row
+    sent = plan.resumable is not None or (transcript.head is not None and transcript.head.status == 200)
+    seen = read(transcript) if sent else Tokens(output=0, reasoning=0)
+    assert (row.delivered.output or 0, row.delivered.reasoning or 0) == (seen.output, seen.reasoning)

@@ -20,6 +20,7 @@ from penstock.wire import json
 from penstock.wire.edit import Asked
 from penstock.wire.editors import editor_of
 from penstock.wire.openai_chat_fold import ChatFold
+from penstock.wire.registry import UPSTREAM_WIRES
 
 LETTERS = Redactor(RedactPolicy(custom=(("letters", "[a-z]{3,12}"),)))
 BLOCK = Redactor(RedactPolicy(custom=(("letters", "[a-z]{5,12}"),), action="block"))
@@ -38,7 +39,7 @@ STAGES = [
 def staged(plan: Plan, stages: StagesPlan) -> Plan:
     """The plan with stages."""
     editor = editor_of("openai-chat", Asked(plan.request, plan.stream, plan.client))
-    return msgspec.structs.replace(plan, stages=stages, editor=editor)
+    return msgspec.structs.replace(plan, stages=stages, editor=editor, read_as=UPSTREAM_WIRES["openai-chat"])
 
 
 @settings(max_examples=2 * settings().max_examples)

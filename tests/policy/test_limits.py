@@ -77,12 +77,12 @@ def test_a_budget_counts_streams_under_way_and_lasts_for_its_period():
     key = standing((4 * DOLLAR,), budgets=(Budget("day", 10 * DOLLAR),))
     one, other = key.reserve(0, NOON, 0, DOLLAR), key.reserve(0, NOON, 0, DOLLAR)
     one.spend(3 * DOLLAR)
-    assert not one.exhausted(NOON) and not other.exhausted(NOON)
+    assert one.lasts(NOON) and other.lasts(NOON)
     other.spend(3 * DOLLAR)
-    assert one.exhausted(NOON) and other.exhausted(NOON)
+    assert one.lasts(NOON) is False and other.lasts(NOON) is False
     assert key.refusal(0, EVENING, 0) == Refusal("budget_usd", TOMORROW - EVENING)
     other.settle(0, 0, 2 * DOLLAR)
-    assert not one.exhausted(EVENING)
+    assert one.lasts(EVENING)
     assert key.spending[0].spent == 9 * DOLLAR
 
 
@@ -98,7 +98,7 @@ def test_a_new_period_begins_with_nothing_spent():
 def test_the_tightest_of_two_budgets_holds():
     key = standing((0, 49 * DOLLAR), budgets=(Budget("day", 5 * DOLLAR), Budget("month", 50 * DOLLAR)))
     stream = key.reserve(0, NOON, 0, DOLLAR)
-    assert stream.exhausted(NOON)
+    assert stream.lasts(NOON) is False
     assert key.refusal(0, TOMORROW, 0) == Refusal("budget_usd", 6 * 86400)
 
 
@@ -167,10 +167,71 @@ def test_what_others_have_spent_is_spent_and_the_own_is_not_lost():
     told = spending.unsent
     reservation.spend(7)
     assert (spending.spent, spending.unsent) == (17, 7)
-    spending.agreed(95, told)
+    spending.agreed(95, told, 5)
     assert (spending.spent, spending.unsent) == (97, 2)
-    assert not reservation.exhausted(1000.0)
-    spending.agreed(100, 2)
-    assert reservation.exhausted(1000.0)
+    assert reservation.lasts(1000.0)
+    standing.asked = standing.answered = 1
+    spending.agreed(100, 2, 0)
+    for _ in range(2):
+        assert reservation.lasts(1000.0) is None, "that answer was to another question"
+    standing.asked = standing.answered = 2
+    assert reservation.lasts(1000.0) is False
     standing.turn(86_400.0)
-    assert (spending.spent, spending.unsent) == (0, 0)
+    assert (spending.spent, spending.unsent, spending.lease) == (0, 0, None)
+
+
+def leased(lease: int) -> Standing:
+    """A key whose gateway may spend so much of its 1600 by itself."""
+    key = Standing(Limits(budgets=(Budget("day", 1600),)), (0,), NOON)
+    key.spending[0].granted(lease)
+    return key
+
+
+def test_a_stream_goes_on_while_the_lease_lasts_and_then_asks():
+    key = leased(100)
+    stream = key.reserve(0, NOON, 0, 40)
+    assert stream.lasts(NOON) is True and not key.low
+    stream.spend(60)
+    assert stream.lasts(NOON) is True and key.low
+    stream.spend(120)
+    assert stream.lasts(NOON) is None
+    key.asked = 1
+    assert stream.lasts(NOON) is None, "not answered yet"
+    key.spending[0].agreed(120, 120, 90)
+    key.answered = 1
+    assert stream.lasts(NOON) is True and key.spending[0].lease == 90
+
+
+def test_a_lease_that_is_used_up_again_meanwhile_is_asked_for_again():
+    key = leased(100)
+    one, other = key.reserve(0, NOON, 0, 100), key.reserve(0, NOON, 0, 0)
+    assert one.lasts(NOON) is None
+    key.asked = key.answered = 1
+    key.spending[0].agreed(100, 100, 20)
+    other.spend(20)
+    assert one.lasts(NOON) is None, "there was some, and somebody had it"
+    key.asked = key.answered = 2
+    key.spending[0].agreed(120, 20, 0)
+    assert one.lasts(NOON) is False
+
+
+def test_what_a_gateway_does_not_need_it_gives_back():
+    small = leased(100)
+    small.reserve(0, NOON, 0, 70)
+    assert small.spending[0].keeps(streams=True) == 30, "nothing, but what is spent is no lease any more"
+    key = leased(800)
+    key.reserve(0, NOON, 0, 50)
+    (spending,) = key.spending
+    assert spending.keeps(streams=True) == 2 * 97, "a sixteenth of what is left, and as much again"
+    assert spending.lease == 50 + 2 * 97
+    assert spending.keeps(streams=False) == -1
+    assert not spending.covers(NOON)
+    key.alone()
+    assert spending.keeps(streams=True) == 0
+    assert spending.covers(NOON)
+
+
+def test_a_prompt_that_what_is_left_does_not_pay_for():
+    key = standing((0,), budgets=(Budget("day", DOLLAR),))
+    assert key.refusal(0, NOON, 0, DOLLAR) is None
+    assert key.refusal(0, NOON, 0, DOLLAR + 1) == Refusal("budget_usd", TOMORROW - NOON)

@@ -13,6 +13,8 @@ import pytest
 from penstock.config.values import Config, Key, Ledger, Metering
 from penstock.metering.prices import Price, Rates
 from penstock.policy.limits import Budget, Limits
+from penstock.request import StreamRequest
+from penstock.server.limiting import asked
 from penstock.store.connect import connect
 from penstock.store.query import Query
 from penstock.testing.rig import LiveGateway, Rig, Upstream, config, until
@@ -175,3 +177,23 @@ async def test_a_model_without_a_price_cannot_be_held_to_a_budget(rig, start):
     gateway = await start(await rig.upstream(), cents=(25,), priced=False)
     refused = await gateway.ask(headers=MINE)
     assert (refused.status, error(refused)["code"]) == (403, "model_not_priced")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}',
+        b'{"type":"image","source":{"type":"base64","media_type":"image/png","data":"%s"}}',
+        b'{"inlineData": {"mimeType": "image/png", "data": "%s"}}',
+    ],
+    ids=["openai", "anthropic", "gemini"],
+)
+def test_an_image_is_not_reserved_for_by_its_length(part):
+    def prompt(*parts: bytes) -> int:
+        body = {"messages": msgspec.Raw(b"[" + b",".join(parts) + b"]")}
+        return asked(StreamRequest(model="m", stream=True, include_usage=False, body=body))[0]
+
+    image = part % (b"QUJD" * 100_000)
+    assert 2_000 <= prompt(image, image) < 2_100
+    assert prompt(b'"%s"' % (b"word " * 4_000)) > 5_000
+    assert prompt(part % b"QUJD") < 100

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest_asyncio
+from tokenizers import Tokenizer, models, pre_tokenizers
 
-from penstock.config.values import Config, Key, Metering, Target
+from penstock.config.values import Config, Key, Metering, OwnTokenizer, Target
 from penstock.metering.charge import Billing
 from penstock.metering.prices import Price, Rates
 from penstock.testing import frames
@@ -94,6 +96,24 @@ async def test_the_key_decides_before_the_route(rig: Rig) -> None:
     assert line["attempts"][0]["cost_usd"] > 0
 
 
+async def test_a_tokenizer_of_ones_own_makes_an_exact_count(rig: Rig, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"Hello": 0, "you": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    own = OwnTokenizer(model="m1/*", file=str(tmp_path / "tokenizer.json"))
+    upstream = await rig.upstream([hdr(), usage(9, 1), raw(frames.chunk("Hello you, you")), until_closed()])
+    settings = metered(config([upstream]), model="homegrown")
+    settings = msgspec.structs.replace(settings, metering=Metering(tokenizers=(own,)))
+    gateway = await rig.gateway(upstream, settings=settings)
+    gateway.gateway.bookkeeper.prepare(settings.routes)
+    await gateway.gateway.bookkeeper.caught_up()
+    client = await gateway.open()
+    await client.until(b"you, you")
+    client.close()
+    line = await row(gateway)
+    assert (line["counted"]["output"], line["charged"], line["basis"]) == (4, "counted", "exact")
+
+
 async def test_a_factor_is_learnt_from_what_is_reported(rig: Rig) -> None:
     text = "The quick brown fox jumps over the lazy dog. " * 400
     script = [hdr(), raw(frames.chunk(text)), fin(), usage(9, 8000), done(), eof()]
@@ -101,10 +121,10 @@ async def test_a_factor_is_learnt_from_what_is_reported(rig: Rig) -> None:
     gateway = await rig.gateway(upstream, settings=metered(config([upstream]), model="claude-like"))
     keeper = gateway.gateway.bookkeeper
     assert keeper is not None
-    before = keeper.meter("claude-like").factor
+    before = keeper.meter("up", "claude-like").factor
     await gateway.ask()
     await row(gateway)
-    after = keeper.meter("claude-like").factor
+    after = keeper.meter("up", "claude-like").factor
     assert before is not None and after is not None and after > before
     assert gateway.metric("penstock_count_drift_ratio", target="m1/claude-like") < -0.3
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import msgspec
 
 from penstock.config import Config, ConfigError, Problem, load
 from penstock.config.problems import quoted
 from penstock.server.own_stages import installed_stages
+from penstock.server.unpriced import unpriced
 from penstock.server.word_lists import ListError, read_words
 from penstock.stages.moderate.policy import ModeratePolicy
+from penstock.vocabularies.own import TokenizerError, read_own
 
 DEFAULT = "penstock.yaml"
 
@@ -35,7 +38,7 @@ def read_config(path: str) -> Config:
         raise ConfigError([Problem(file=path, line=line, message="not UTF-8 text")]) from None
     config = load(text, os.environ, path, installed_stages())
     _check_files(config, path)
-    return config
+    return msgspec.structs.replace(config, warnings=(*config.warnings, *unpriced(config)))
 
 
 def _check_files(config: Config, path: str) -> None:
@@ -58,6 +61,12 @@ def _check_files(config: Config, path: str) -> None:
                 problems += [
                     Problem(file=path, line=0, key=f"{key}.{one}", message=why) for one, why in _lacking(stage)
                 ]
+    for tokenizer in config.metering.tokenizers if config.metering is not None else ():
+        try:
+            read_own(tokenizer.file, tokenizer.sha256)
+        except TokenizerError as error:
+            key = f"metering.tokenizers.{tokenizer.model}"
+            problems.append(Problem(file=path, line=0, key=key, found=quoted(tokenizer.file), message=str(error)))
     if problems:
         raise ConfigError(problems)
 

@@ -12,6 +12,7 @@ from penstock import money
 from penstock.config.document import parse
 from penstock.config.problems import ConfigError
 from penstock.config.reading import Field, Report, Section
+from penstock.config.tokenizers import read_tokenizers
 from penstock.config.values import Metering
 from penstock.metering.charge import Billing
 from penstock.metering.prices import Price, Rates
@@ -34,7 +35,8 @@ def read_metering(top: Section) -> tuple[Metering | None, tuple[Price, ...]]:
         return None, prices
     if place is None and not prices and kept is not None and kept.null:
         return None, prices
-    return Metering(drift=_drift(top.section("metering", ("drift",)))), prices
+    section = top.section("metering", ("drift", "tokenizers"))
+    return Metering(drift=_drift(section), tokenizers=read_tokenizers(section.get("tokenizers"))), prices
 
 
 def _drift(section: Section) -> float:

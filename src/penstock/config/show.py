@@ -14,8 +14,9 @@ from penstock.config.ledger import masked
 from penstock.config.metering import show_price
 from penstock.config.reading import MASK
 from penstock.config.stage_list import show_stages
+from penstock.config.tokenizers import show_tokenizers
 from penstock.config.units import format_duration, format_size
-from penstock.config.values import Config, Journal, Key, Ledger, Provider, Route, Target
+from penstock.config.values import Config, Journal, Key, Ledger, Metering, Provider, Route, Target
 from penstock.config.variables import escape
 from penstock.policy.deadlines import Deadlines
 from penstock.policy.hedge import HedgeAfter
@@ -46,7 +47,7 @@ def show(config: Config) -> str:
     tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
     tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
     tree["journal"] = _journal(config.journal)
-    tree["metering"] = None if config.metering is None else {"drift": f"{config.metering.drift * 100:g}%"}
+    tree["metering"] = None if config.metering is None else _metering(config.metering)
     if config.prices:
         tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
@@ -183,6 +184,13 @@ def _ledger(ledger: Ledger) -> dict[str, Any]:
         "spool_size": format_size(ledger.spool_size),
         "abandoned": format_duration(ledger.abandoned),
     }
+
+
+def _metering(metering: Metering) -> dict[str, Any]:
+    shown: dict[str, Any] = {"drift": f"{metering.drift * 100:g}%"}
+    if metering.tokenizers:
+        shown["tokenizers"] = show_tokenizers(metering.tokenizers)
+    return shown
 
 
 def _hedge(after: HedgeAfter | None) -> str | None:

@@ -167,10 +167,33 @@ class SharedLimits(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
+class OwnTokenizer(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``tokenizer.json`` for a model, or for those whose name begins so (``vllm/*``), as with prices."""
+
+    model: str
+    file: str
+    sha256: str | None = None
+    """What the file must be."""
+
+    def fits(self, provider: str, model: str) -> bool:
+        """It is that model's."""
+        names = model, f"{provider}/{model}"
+        if self.model.endswith("*"):
+            return any(name.startswith(self.model[:-1]) for name in names)
+        return self.model in names
+
+
 class Metering(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens are counted. ``drift``: how far a count may be from the report without a warning; 0.1 is a tenth."""
 
     drift: float = 0.1
+    tokenizers: tuple[OwnTokenizer, ...] = ()
+    """Of models that are counted by their own; the longest name that fits."""
+
+    def tokenizer_of(self, provider: str, model: str) -> OwnTokenizer | None:
+        """A model's own, if it has one."""
+        fitting = [one for one in self.tokenizers if one.fits(provider, model)]
+        return max(fitting, key=lambda one: (not one.model.endswith("*"), len(one.model)), default=None)
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):

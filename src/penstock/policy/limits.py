@@ -96,15 +96,22 @@ class Bucket:
 
 
 class Spending:
-    """What was spent of one budget in the present period, open streams included."""
+    """What was spent of one budget in the present period, open streams included.
 
-    __slots__ = ("began", "budget", "ends", "spent", "unsent")
+    Gateways that share it take *leases*: money that is theirs to spend before they ask for more.
+    """
+
+    __slots__ = ("began", "budget", "denied", "ends", "lease", "spent", "unsent")
 
     def __init__(self, budget: Budget, spent: int, wall: float):
         self.budget = budget
         self.spent = spent
         self.unsent = 0
         """Of that, what other gateways do not know of."""
+        self.lease: int | None = None
+        """What may be unsent; None: nobody is asked, all that is left may be spent here."""
+        self.denied = False
+        """When others were asked last, there was no more."""
         self.began, self.ends = budget.began(wall), budget.ends(wall)
 
     def left(self, wall: float) -> int:
@@ -112,7 +119,29 @@ class Spending:
         if wall >= self.ends:
             self.began, self.ends = self.budget.began(wall), self.budget.ends(wall)
             self.spent = self.unsent = 0
+            self.lease = None
         return self.budget.amount - self.spent
+
+    def covers(self, wall: float) -> bool:
+        """More may be spent here and now."""
+        left = self.left(wall)
+        return left > 0 if self.lease is None else self.unsent < self.lease
+
+    @property
+    def low(self) -> bool:
+        """More than half of the lease is spent."""
+        return self.lease is not None and 2 * self.unsent > self.lease
+
+    def keeps(self, *, streams: bool) -> int:
+        """What is kept of the lease from now on, the rest is given back; below 0: all is, as there are no streams."""
+        if not streams:
+            self.lease = self.unsent
+            return -1
+        if self.lease is None:
+            return 0
+        kept = max(0, min(self.lease - self.unsent, 2 * share(self.budget.amount - self.spent)))
+        self.lease = self.unsent + kept
+        return kept
 
     def wait(self, wall: float) -> float:
         """Seconds to the next period."""
@@ -124,10 +153,21 @@ class Spending:
             self.spent += amount
             self.unsent += amount
 
-    def agreed(self, total: int, sent: int) -> None:
-        """What all gateways have spent, which have been told of so much."""
+    def agreed(self, total: int, sent: int, lease: int) -> None:
+        """What all gateways have spent, which have been told of so much, and what may be spent here beyond that."""
         self.unsent -= sent
         self.spent = total + self.unsent
+        self.lease, self.denied = lease, lease <= 0
+
+    def granted(self, more: int) -> None:
+        """So much more may be spent here."""
+        self.lease = more + (self.unsent if self.lease is None else self.lease)
+
+
+def share(left: int) -> int:
+    """The lease of one gateway where so much is left: so little that others find something, so much that it lasts
+    until there is more."""
+    return max(0, -(-left // 16))
 
 
 class Standing:
@@ -140,16 +180,29 @@ class Standing:
         self.requests = None if requests is None else Bucket(requests)
         self.tokens = None if tokens is None else Bucket(tokens)
         self.spending = [Spending(budget, was, wall) for budget, was in zip(limits.budgets, spent, strict=True)]
+        self.asked = self.answered = 0
+        """How often other gateways were asked for leases; and which of these times they have answered last."""
+
+    @property
+    def low(self) -> bool:
+        """A lease is nearly spent."""
+        return any(spending.low for spending in self.spending)
+
+    def alone(self) -> None:
+        """Nobody else is asked from now on."""
+        for spending in self.spending:
+            spending.lease = None
 
     def turn(self, wall: float) -> None:
         """Where a period is over, the next one has begun."""
         for spending in self.spending:
             spending.left(wall)
 
-    def refusal(self, now: float, wall: float, tokens: int) -> Refusal | None:
-        """Why a request of about so many tokens cannot be served; None: it can, and `reserve` is to follow."""
+    def refusal(self, now: float, wall: float, tokens: int, cost: int = 0) -> Refusal | None:
+        """Why a request of about so many tokens cannot be served, whose prompt comes to ``cost``; None: it can, and
+        `reserve` is to follow."""
         for spending in self.spending:
-            if spending.left(wall) <= 0:
+            if spending.left(wall) < max(1, cost):
                 return Refusal("budget_usd", spending.wait(wall))
         if self.limits.max_streams is not None and self.streams >= self.limits.max_streams:
             return Refusal("max_streams", None)
@@ -177,7 +230,7 @@ class Standing:
 class Reservation:
     """One stream's."""
 
-    __slots__ = ("_accepted", "_tokens", "cost", "open", "standing")
+    __slots__ = ("_accepted", "_asked", "_tokens", "cost", "open", "standing")
 
     def __init__(self, standing: Standing, wall: float, tokens: int, cost: int):
         self.standing = standing
@@ -186,6 +239,8 @@ class Reservation:
         self.cost = 0
         """Nano-dollars that the stream has cost by now."""
         self.open = True
+        self._asked: int | None = None
+        """How often others had been asked when this stream had to ask them."""
         self.spend(cost)
 
     def spend(self, cost: int) -> None:
@@ -194,9 +249,21 @@ class Reservation:
             spending.add(cost - self.cost, self._accepted)
         self.cost = cost
 
-    def exhausted(self, wall: float) -> bool:
-        """The key has spent its budget: the stream must end."""
-        return any(spending.left(wall) <= 0 for spending in self.standing.spending)
+    def lasts(self, wall: float) -> bool | None:
+        """May the stream go on, or has the key spent its budget? None: other gateways are to be asked first."""
+        standing = self.standing
+        short = [spending for spending in standing.spending if not spending.covers(wall)]
+        if not short:
+            self._asked = None
+            return True
+        if any(spending.lease is None for spending in short):
+            return False
+        # A question that was on its way before this stream had to ask did not ask for it.
+        if self._asked is None or standing.answered > self._asked:
+            if self._asked is not None and any(spending.denied for spending in short):
+                return False
+            self._asked = standing.asked
+        return None
 
     def settle(self, now: float, tokens: int, cost: int) -> None:
         """The stream is over. A second time corrects the numbers, once they are known better."""

@@ -17,20 +17,22 @@ class Failed(PenstockError):
 
 class Budgeted(msgspec.Struct, frozen=True):
     """One budget in its present period. ``known``: nano-dollars that were spent as far as is known here, for a store
-    that knows nothing; ``more``: what is to be added."""
+    that knows nothing; ``more``: what is to be added; ``keeps``: what of its lease the gateway keeps, below 0: it needs
+    none."""
 
     period: str
     amount: int
     ends: float
     known: int
     more: int
+    keeps: int = 0
 
     @classmethod
-    def of(cls, spending: Spending) -> Budgeted:
+    def of(cls, spending: Spending, keeps: int = 0) -> Budgeted:
         """As it stands here."""
         period = f"{spending.budget.period}:{spending.began:.0f}"
         more = spending.unsent
-        return cls(period, spending.budget.amount, spending.ends, spending.spent - more, more)
+        return cls(period, spending.budget.amount, spending.ends, spending.spent - more, more, keeps)
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +49,13 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a key that would take so many tokens."""
+    """A request of a key that would take so many tokens, and whose prompt comes to ``cost`` nano-dollars."""
 
     key: str
     stream: str
     limits: Limits
     tokens: int
+    cost: int = 0
     budgets: tuple[Budgeted, ...] = ()
 
 
@@ -63,3 +66,5 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
     requests: float | None
     tokens: float | None
     spent: tuple[int, ...]
+    leases: tuple[int, ...] = ()
+    """By budget, what the gateway may spend beyond what it has told; to a wish: how much more it may."""

@@ -278,6 +278,7 @@ class Application:
         sink = self._sink(scope, send, route.delivery.slow_client.buffer, merging)
         way = sink if merging is None else merging.before(sink)
         driver = Driver(machine, dialer, way, recorder, self._clock, self._loop, self._over, watch, log, checker)
+        self._limiting.heard_by(plan.stream, driver.feed)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)
         self._held.begin(driver, request, owner)

@@ -74,7 +74,7 @@ class Bookkeeper:
         """Load the vocabularies of their models: the first stream is not to wait for that."""
         for route in routes:
             for target in route.targets:
-                self.meter(target.model)
+                self.meter(target.provider, target.model)
 
     async def close(self) -> None:
         """Settle what is left."""
@@ -91,21 +91,25 @@ class Bookkeeper:
         if any(way.meter is not None and way.meter.vocabulary() is None for way in plan.ways):
             await self.caught_up()
 
-    def meter(self, model: str) -> Meter | None:
+    def meter(self, provider: str, model: str) -> Meter | None:
         """How a model is counted."""
         if self._settings is None:
             return None
+        brought = self._settings.tokenizer_of(provider, model)
+        if brought is not None:
+            load = partial(self._vocabularies.load_own, brought.file, brought.sha256)
+            return Meter(model, self._vocabulary(brought.file, load))
         own = encoding_of(model)
         if own is not None:
             return Meter(model, self._vocabulary(own.name))
         learnt = self._learnt.get(model) or unlearnt(model)
         return Meter(model, self._vocabulary(O200K.name), learnt.factor)
 
-    def _vocabulary(self, name: str) -> Callable[[], Vocabulary | None]:
+    def _vocabulary(self, name: str, load: Callable[[], Vocabulary] | None = None) -> Callable[[], Vocabulary | None]:
         """The vocabulary as soon as it is there. It is loaded ahead of the settlements that need it."""
         if name not in self._wanted:
             self._wanted[name] = partial(self._vocabularies.get, name)
-            self._thread.submit(self._vocabularies.load, name)
+            self._thread.submit(load or partial(self._vocabularies.load, name))
         return self._wanted[name]
 
     def account(
@@ -150,16 +154,16 @@ class Bookkeeper:
     def short(self, summary: Summary) -> bool:
         """Nothing is left to count, after a slice of it."""
         for attempt in summary.attempts:
-            tally = attempt.tally
-            if tally is not None and (tally.meter.vocabulary() is None or tally.fold()):
-                return False
+            for tally in attempt.tallies:
+                if tally.meter.vocabulary() is None or tally.fold():
+                    return False
         return True
 
     def _settled(self, account: Account, summary: Summary, ended_at: float) -> Settled:
         try:
             for attempt in summary.attempts:
-                if attempt.tally is not None:
-                    while attempt.tally.fold():
+                for tally in attempt.tallies:
+                    while tally.fold():
                         _breathe()
             return settle(summary, account.row, ended_at, account.terms(account.prompt()))
         except Exception:
@@ -225,7 +229,7 @@ class Account:
             else:
                 self._keeper.later(self._estimate)
                 return so_far(summary, self.row, at, self._sketch), False
-        tallies = [attempt.tally for attempt in summary.attempts if attempt.tally is not None]
+        tallies = [tally for attempt in summary.attempts for tally in attempt.tallies]
         countable = all(tally.meter.vocabulary() is not None for tally in tallies)
         return so_far(summary, self.row, at, self._sketch), countable
 

@@ -23,7 +23,7 @@ from penstock.server.sharing import Sharing
 from penstock.store.database import StoreError
 from penstock.store.ledger import Ledger
 from penstock.stream.asked import tier_of
-from penstock.stream.inputs import Headers
+from penstock.stream.inputs import AllowanceAnswered, Headers, Input
 from penstock.stream.plan import Plan
 from penstock.stream.summary import Summary
 from penstock.stream.used import row_used, used
@@ -33,13 +33,17 @@ logger = logging.getLogger("penstock.server")
 
 BYTES_A_TOKEN = 4
 """Of a prompt that is only reserved for, not billed."""
+FILE_TOKENS = 1000
+"""Of an image or another file in such a prompt: by its length in base64 it would be hundreds of times that."""
+_FILE_BYTES = 4 * FILE_TOKENS
+_FILES = (b";base64,", b'"data":"', b'"data": "')
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 class Grant:
     """What one stream of a key with limits has reserved (`plan.Allowance`)."""
 
-    __slots__ = ("_limiting", "_prompt", "_rates", "key", "reservation")
+    __slots__ = ("_feed", "_limiting", "_prompt", "_rates", "key", "reservation")
 
     def __init__(self, limiting: Limiting, key: str, reservation: Reservation, prompt: int, rates: dict[str, Rates]):
         self._limiting = limiting
@@ -47,11 +51,24 @@ class Grant:
         self.reservation = reservation
         self._prompt = prompt
         self._rates = rates
+        self._feed: Callable[[Input], None] | None = None
 
-    def lasts(self, account: Summary) -> bool:
+    def lasts(self, account: Summary) -> bool | None:
         """See `plan.Allowance`."""
-        self.reservation.spend(self.used(account)[1])
-        return not self.reservation.exhausted(self._limiting.wall())
+        reservation = self.reservation
+        reservation.spend(self.used(account)[1])
+        lasts, sharing = reservation.lasts(self._limiting.wall()), self._limiting.sharing
+        if sharing is not None and lasts is not False and (lasts is None or reservation.standing.low):
+            sharing.renew(self.key, self._answered if lasts is None else None)
+        return lasts
+
+    def heard_by(self, feed: Callable[[Input], None] | None) -> None:
+        """Who is told that there is an answer; None: nobody, the stream is over."""
+        self._feed = feed
+
+    def _answered(self) -> None:
+        if self._feed is not None:
+            self._feed(AllowanceAnswered())
 
     def used(self, account: Summary) -> tuple[int, int]:
         """Tokens and nano-dollars, as far as they are known."""
@@ -119,17 +136,17 @@ class Limiting:
             return plan
         rates = self._rates(key, plan) if key.limits.budgets and self._prices is not None else {}
         prompt, most = asked(plan.request)
+        first = next(iter(rates.values()), None)
+        cost = 0 if first is None else first.cost(Tokens(input=prompt))
         tokens = standing.fitting(prompt + most)
         levels = None
         if self.sharing is not None:
             standing.turn(self.wall())
-            levels = await self.sharing.ask(key.name, plan.stream, standing, tokens)
+            levels = await self.sharing.ask(key.name, plan.stream, standing, tokens, cost)
         now, wall = self._clock(), self.wall()
-        refusal = standing.refusal(now, wall, tokens) if levels is None else levels.refusal
+        refusal = standing.refusal(now, wall, tokens, cost) if levels is None else levels.refusal
         if refusal is not None:
             raise _refused(key, refusal, _encoded(told(standing, now)))
-        first = next(iter(rates.values()), None)
-        cost = 0 if first is None else first.cost(Tokens(input=prompt))
         grant = Grant(self, key.name, standing.reserve(now, wall, tokens, cost), prompt, rates)
         self._grants[plan.stream] = grant
         if self.sharing is not None:
@@ -148,6 +165,12 @@ class Limiting:
                 raise BadRequest(message, status=403, code="model_not_priced", param="model")
             rates[way.name] = price.rates_for(tier)[0]
         return rates
+
+    def heard_by(self, stream: str, feed: Callable[[Input], None]) -> None:
+        """Who is told when it is known whether the stream may go on."""
+        grant = self._grants.get(stream)
+        if grant is not None:
+            grant.heard_by(feed)
 
     def released(self, stream: str) -> None:
         """The stream does not begin after all."""
@@ -169,6 +192,7 @@ class Limiting:
         finally:
             grant = self._grants.get(summary.stream)
             if grant is not None:
+                grant.heard_by(None)
                 self._settle(summary.stream, grant, *grant.used(summary))
                 if self._prices is None:
                     del self._grants[summary.stream]
@@ -208,7 +232,7 @@ class Limiting:
 
 def asked(request: StreamRequest) -> tuple[int, int]:
     """About how many tokens a request has, and how many it asks for at the most; 0: it does not say."""
-    prompt = sum(len(bytes(value)) for value in request.body.values()) // BYTES_A_TOKEN
+    prompt = sum(_size(bytes(value)) for value in request.body.values()) // BYTES_A_TOKEN
     fields = {name: request.body[name] for name in _MOST_OUTPUT if name in request.body}
     for outer, inner in (("generationConfig", "maxOutputTokens"), ("options", "num_predict")):
         if outer in request.body:
@@ -219,10 +243,23 @@ def asked(request: StreamRequest) -> tuple[int, int]:
     return prompt, max((value for value in values if type(value) is int), default=0)
 
 
+def _size(raw: bytes) -> int:
+    """Bytes of a value, with files in it as if they had `_FILE_BYTES` each."""
+    size = len(raw)
+    for mark in _FILES if size > _FILE_BYTES else ():
+        at = raw.find(mark)
+        while at >= 0:
+            begin = at + len(mark)
+            end = raw.find(b'"', begin)
+            size -= max(0, end - begin - _FILE_BYTES)
+            at = raw.find(mark, max(begin, end))
+    return size
+
+
 def _refused(key: Key, refusal: Refusal, headers: Headers) -> BadRequest:
     wait = 1 if refusal.wait is None else max(1, math.ceil(refusal.wait))
     if refusal.limit == "budget_usd":
-        message = f"the budget of the key {key.name!r} is spent (keys: budget_usd)"
+        message = f"what is left of the budget of the key {key.name!r} does not pay for this (keys: budget_usd)"
         code = "budget_exceeded"
     else:
         message = f"the key {key.name!r} is over its limit (keys: {refusal.limit}); try again in {wait} s"

@@ -84,7 +84,7 @@ class Router:
         config: Config,
         known: Targets,
         chance: Callable[[], float] = random.random,
-        meter: Callable[[str], Meter | None] | None = None,
+        meter: Callable[[str, str], Meter | None] | None = None,
     ):
         self._balancer = Balancer(known, chance)
         self._meter = meter
@@ -237,7 +237,7 @@ class Router:
             ask_usage=dialect_of(upstream.host).takes_stream_options,
             goes_on=goes_on,
             continues=reading.continues and prefill != "none",
-            meter=None if self._meter is None else self._meter(model),
+            meter=None if self._meter is None else self._meter(target.provider, model),
             runs_on=goes_on_alone or runs_on(upstream.wire.name, upstream.host),
         )
         return _Target(target, upstream, model, way, whole_body if whole else body, prefill, whole)

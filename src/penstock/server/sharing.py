@@ -1,7 +1,8 @@
 """What keys use at all gateways together: told and asked in rounds, one at a time, by one task.
 
-Requests wait for the round that has their question, chunks never wait: what their streams spend is told in the next
-round, which comes within `PACE`, and sooner where a budget is nearly spent. While the store is away each gateway keeps
+Requests wait for the round that has their question. Chunks do not: their streams spend what the gateway holds of the
+budget, its lease, and long before that is used up a round renews it. Where nothing is left of it all the same, a
+stream is not read on until the next round has said whether there is more. While the store is away each gateway keeps
 the limits for itself, and tells later.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,10 +19,8 @@ from penstock.policy.shared_limits import LEASE, Budgeted, Failed, Levels, Use, 
 
 logger = logging.getLogger("penstock.server")
 
-PACE = 0.01
-"""Seconds between two rounds while money is spent: how late a gateway knows what the others have spent."""
-HASTE = 0.001
-"""The same where a budget would be spent within ten such rounds."""
+PACE = 0.1
+"""Seconds between two rounds, where nothing is asked: how late a gateway knows what the others have spent."""
 PAUSE = 1.0
 """Seconds between two attempts while the store is away."""
 
@@ -41,13 +39,14 @@ class Store(Protocol):
 class _Shared:
     """A key with streams, or with use that was not told."""
 
-    __slots__ = ("at", "ended", "fresh", "lasts", "open", "standing")
+    __slots__ = ("ended", "fresh", "more", "open", "standing", "waiting")
 
-    def __init__(self, standing: Standing, now: float):
+    def __init__(self, standing: Standing):
         self.standing = standing
-        self.at = now
-        self.lasts = math.inf
-        """Seconds that its budgets last as they were spent until now."""
+        self.more = False
+        """A lease is to be renewed."""
+        self.waiting: list[Callable[[], None]] = []
+        """Who is to be told when that was asked."""
         self.open: set[str] = set()
         self.ended: set[str] = set()
         self.fresh = True
@@ -58,8 +57,10 @@ class _Shared:
         standing, told = self.standing, tuple(self.open) if self.fresh else ()
         requests, tokens = _unsent(standing.requests), _unsent(standing.tokens)
         spent = any(each.unsent for each in standing.spending)
-        if not (self.ended or told or requests or tokens or spent):
+        if not (self.ended or told or requests or tokens or spent or self.more):
             return None
+        self.more = False
+        standing.asked += 1
         return Use(
             key=key,
             limits=standing.limits,
@@ -67,23 +68,19 @@ class _Shared:
             open=told,
             requests=requests,
             tokens=tokens,
-            budgets=tuple(map(Budgeted.of, standing.spending)),
+            budgets=tuple(Budgeted.of(each, each.keeps(streams=bool(self.open))) for each in standing.spending),
         )
 
-    def agreed(self, use: Use, levels: Levels, now: float) -> None:
+    def agreed(self, standing: Standing, use: Use, levels: Levels, now: float) -> None:
         """The store was told, and this is what all have used."""
         self.ended.difference_update(use.ended)
         self.fresh = self.fresh and not use.open
-        _agree(self.standing, levels, use.requests, use.tokens, now)
-        self.lasts = math.inf
-        for spending, budget, total in zip(self.standing.spending, use.budgets, levels.spent, strict=True):
+        _agree(standing, levels, use.requests, use.tokens, now)
+        standing.answered = standing.asked
+        told = zip(standing.spending, use.budgets, levels.spent, levels.leases, strict=True)
+        for spending, budget, total, lease in told:
             if spending.ends == budget.ends:
-                gained = total - budget.known
-                spending.agreed(total, budget.more)
-                if gained > 0:
-                    left = max(0, spending.budget.amount - total)
-                    self.lasts = min(self.lasts, left / gained * (now - self.at))
-        self.at = now
+                spending.agreed(total, budget.more, lease)
 
 
 class Sharing:
@@ -117,12 +114,13 @@ class Sharing:
 
     # -- for those who serve --------------------------------------------------------------------------------------
 
-    async def ask(self, key: str, stream: str, standing: Standing, tokens: int) -> Levels | None:
-        """Take a stream's place and tokens, at all gateways together; None: nobody could be asked."""
+    async def ask(self, key: str, stream: str, standing: Standing, tokens: int, cost: int = 0) -> Levels | None:
+        """Take a stream's place and tokens, at all gateways together, and a lease of what its prompt costs; None:
+        nobody could be asked."""
         if not self.reachable:
             return None
         budgets = tuple(map(Budgeted.of, standing.spending))
-        wish = Wish(key=key, stream=stream, limits=standing.limits, tokens=tokens, budgets=budgets)
+        wish = Wish(key=key, stream=stream, limits=standing.limits, tokens=tokens, cost=cost, budgets=budgets)
         answer: asyncio.Future[Levels | None] = asyncio.get_running_loop().create_future()
         self._wishes.append((wish, standing, answer))
         self._wake.set()
@@ -143,17 +141,29 @@ class Sharing:
         """The stream has ended, or what it has used is known better."""
         shared = self._keys.get(key)
         if shared is None:
-            shared = self._keys[key] = _Shared(standing, self._clock())
+            shared = self._keys[key] = _Shared(standing)
         if stream in shared.open:
             shared.open.discard(stream)
             shared.ended.add(stream)
         self._wake.set()
 
+    def renew(self, key: str, waiting: Callable[[], None] | None = None) -> None:
+        """The key's leases are to be renewed; who is ``waiting`` is told when that was asked."""
+        shared = self._keys.get(key)
+        if shared is not None:
+            shared.more = True
+            if waiting is not None:
+                shared.waiting.append(waiting)
+            self._wake.set()
+
     def _shared(self, key: str, standing: Standing) -> _Shared:
         shared = self._keys.get(key)
         if shared is None:
-            shared = self._keys[key] = _Shared(standing, self._clock())
-        shared.standing = standing
+            shared = self._keys[key] = _Shared(standing)
+        if shared.standing is not standing:
+            # Its limits have changed. Streams from before count for themselves.
+            shared.standing.alone()
+            shared.standing = standing
         return shared
 
     # -- the rounds -----------------------------------------------------------------------------------------------
@@ -166,9 +176,8 @@ class Sharing:
             if not self.reachable:
                 await asyncio.sleep(PAUSE)
                 continue
-            lasts = min((shared.lasts for shared in self._keys.values()), default=math.inf)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(HASTE, min(PACE, lasts / 10))):
+                async with asyncio.timeout(PACE):
                     await self._wake.wait()
 
     async def _round(self) -> None:
@@ -177,23 +186,37 @@ class Sharing:
             self._renewed = self._clock()
             for shared in self._keys.values():
                 shared.fresh = True
-        uses = {key: use for key, shared in self._keys.items() if (use := shared.use(key)) is not None}
+        told = [
+            (shared, shared.standing, use) for key, shared in self._keys.items() if (use := shared.use(key)) is not None
+        ]
+        waiting: list[Callable[[], None]] = []
+        for shared, _, _ in told:
+            waiting += shared.waiting
+            shared.waiting = []
         wishes, self._wishes = self._wishes, []
-        if not (uses or wishes) and self.reachable:
+        if not (told or wishes) and self.reachable:
             self._keys = {key: shared for key, shared in self._keys.items() if shared.open}
             return
         try:
-            told, asked = await self._store.exchange(list(uses.values()), [wish for wish, _, _ in wishes])
+            used, asked = await self._store.exchange([use for _, _, use in told], [wish for wish, _, _ in wishes])
         except Failed as error:
             self._failed(error, wishes)
+            for shared in self._keys.values():
+                waiting += shared.waiting
+                shared.waiting = []
+            for wake in waiting:
+                wake()
             return
         except BaseException:
             self._unanswered(wishes)
             raise
         self._worked()
-        for (key, use), levels in zip(uses.items(), told, strict=True):
-            self._keys[key].agreed(use, levels, self._clock())
+        for (shared, standing, use), levels in zip(told, used, strict=True):
+            shared.agreed(standing, use, levels, self._clock())
+        for wake in waiting:
+            wake()
         for (wish, standing, answer), levels in zip(wishes, asked, strict=True):
+            _grant(standing, wish, levels)
             if not answer.done():
                 answer.set_result(levels)
             elif levels.refusal is None:
@@ -207,6 +230,8 @@ class Sharing:
         if self.reachable:
             logger.warning("limits are kept by each gateway for itself: the store of limits: %s", error)
         self.reachable = False
+        for shared in self._keys.values():
+            shared.standing.alone()
         # It may have heard them all the same.
         for wish, standing, _ in wishes:
             self._shared(wish.key, standing).ended.add(wish.stream)
@@ -224,6 +249,15 @@ class Sharing:
             for shared in self._keys.values():
                 shared.fresh = True
         self.reachable = True
+
+
+def _grant(standing: Standing, wish: Wish, levels: Levels) -> None:
+    told = zip(standing.spending, wish.budgets, levels.spent, levels.leases, strict=True)
+    for spending, budget, total, more in told:
+        if spending.ends == budget.ends:
+            spending.spent = total + spending.unsent
+            if levels.refusal is None:
+                spending.granted(more)
 
 
 def _unsent(bucket: Bucket | None) -> float:

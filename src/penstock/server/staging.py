@@ -24,6 +24,7 @@ from penstock.upstream.pool import Pool
 from penstock.wire.edit import Asked
 from penstock.wire.editors import editor_of
 from penstock.wire.prompt import PromptTexts
+from penstock.wire.registry import UPSTREAM_WIRES
 from penstock.wire.stops import stop_sequences
 
 
@@ -111,7 +112,7 @@ class Staging:
         if editor is None:
             message = f"this model's answers go through stages, which {plan.client_wire} clients cannot have"
             raise BadRequest(message, code="stages_unsupported", param="model")
-        return msgspec.structs.replace(plan, stages=stages, editor=editor)
+        return msgspec.structs.replace(plan, stages=stages, editor=editor, read_as=UPSTREAM_WIRES[plan.client_wire])
 
     def _of(self, wire: str, request: StreamRequest, prompts: tuple[tuple[str, ...], ...]) -> StagesPlan | None:
         guards, delivery = self._route.guards, self._route.delivery

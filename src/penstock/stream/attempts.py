@@ -126,6 +126,9 @@ class Attempts:
                 attempt.paused = False
                 self._out.append(Resume(attempt.number))
 
+    def read_on(self, now: float) -> None:
+        """What came while nothing was to be read is read now (see `paying`)."""
+
     def current(self, number: int) -> Attempt | None:
         """The attempt with that number, if it is one that counts."""
         attempt = self.attempt

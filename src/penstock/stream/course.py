@@ -18,6 +18,10 @@ class Course(Protocol):
     """Grows when a deadline may have come nearer."""
 
     @property
+    def waits(self) -> bool:
+        """It is not known whether the provider may be paid for more."""
+
+    @property
     def put(self) -> Callable[[bytes], None]:
         """Takes a frame for the client."""
 

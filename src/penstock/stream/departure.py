@@ -37,6 +37,8 @@ class Departure:
     """The client left for good; the provider is read on for the account."""
     alone_until: float | None = None
     """When a stream that nobody follows is given up."""
+    waits_since: float | None = None
+    """Since when nothing is read of the provider: whether it may be paid is not known."""
     _readers = 0
 
     if TYPE_CHECKING:
@@ -98,6 +100,32 @@ class Departure:
         self._outcome, self.settling = outcome, True
         self._upstream.close(outcome, reason, now)
 
+    # -- what the key may spend ------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """It is not known whether the provider may be paid for more."""
+        return self.waits_since is not None
+
+    def wait(self, now: float) -> None:
+        """Read nothing more of the provider before it is known whether it may be paid."""
+        if self.waits_since is None:
+            self.epoch += 1
+            self.waits_since = now
+            self._upstream.pause()
+
+    def _on_allowance(self, happened: inputs.AllowanceAnswered, now: float) -> None:
+        since, self.waits_since = self.waits_since, None
+        self.flush(now)
+        if since is None or self.over:
+            return
+        if not self.waits:
+            self._upstream.read_on(now)
+        if self.waits:
+            self.waits_since = since
+        elif self._client.state is not Client.BLOCKED:
+            self._upstream.resume(since, now)
+
     # -- going on without the client -------------------------------------------------------------------------------
 
     def _detach(self, now: float, *, drop: bool = False) -> None:
@@ -125,8 +153,12 @@ class Departure:
         self.alone_until = now + delivery.drain.seconds
         limit = self._account.token_events + delivery.drain.tokens
 
+        allowance = self._plan.allowance
+
         def enough(now: float) -> None:
-            if self._account.token_events >= limit and not self.settling:
+            account = self._account
+            spent = allowance is not None and not allowance.lasts(account)
+            if (spent or account.token_events >= limit) and not self.settling:
                 self.end(failure, now)
 
         self.flush = enough
@@ -136,7 +168,7 @@ class Departure:
         blocked = self._client.state is Client.BLOCKED
         self._client.detach(now, drop=drop)
         self._account.left, self._account.leaving = now - self.began, how
-        if blocked:
+        if blocked and not self.waits:
             self._upstream.resume(self._client.blocked_since, now)
 
     def _abandoned(self, now: float) -> None:

@@ -75,6 +75,10 @@ class CheckAnswered(Input, frozen=True, gc=False):
     failed: str = ""
 
 
+class AllowanceAnswered(Input, frozen=True, gc=False):
+    """It is known now whether the client's key may spend more."""
+
+
 class Stop(Input, frozen=True, gc=False):
     """Somebody with the right to it ends the generation; the client still gets its finish."""
 

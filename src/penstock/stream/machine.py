@@ -11,8 +11,8 @@ Laws. Each is a property test in tests/laws.
 6.  A word from an attempt that is no longer current changes nothing.
 7.  The account counts what the provider sent, what it reported and what the client was sent, separately.
 8.  Every ending flushes every stage, unless the client has left, or the text was blocked or could not be checked.
-9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, and only token events push
-    the between-tokens deadline on.
+9.  Silence is blamed on a side: no upstream deadline runs while the client is blocked, or while it is not known
+    whether its key may pay for more, and only token events push the between-tokens deadline on.
 10. No stage and equal wires: output bytes equal input bytes, but for the mendings listed at the wire's decoder.
 11. Carrying out a command never calls back into the machine: inputs raised meanwhile wait their turn.
 12. Memory a stream is bounded by configuration.
@@ -32,15 +32,14 @@ from penstock.stream import faults, inputs, rounds
 from penstock.stream.attempt import Attempt
 from penstock.stream.commands import Append, Command, Done, Record, Send
 from penstock.stream.continuing import Continuing
-from penstock.stream.listening import ListeningSide
 from penstock.stream.path import Path
+from penstock.stream.paying import side_of
 from penstock.stream.plan import Plan
 from penstock.stream.sides import client_side
 from penstock.stream.spending import within
 from penstock.stream.states import Client, Upstream, UpstreamStep
 from penstock.stream.summary import Summary
 from penstock.stream.timing import Timing
-from penstock.stream.upstream import UpstreamSide
 from penstock.wire.continued import Beginning
 
 
@@ -82,8 +81,7 @@ class Stream(Timing):
         # The path of a chunk: straight from one side to the other.
         self.put = self._client.put
         self.flush = self._client.flush if plan.allowance is None else within(plan.allowance, self, self._client.flush)
-        side = UpstreamSide if plan.silences is None else ListeningSide
-        self._upstream = upstream = side(plan, self._account, self._out, self, now)
+        self._upstream = upstream = side_of(plan)(plan, self._account, self._out, self, now)
         self._path = Path(self._account, upstream, self._client)
         self.pass_on = self._path.pass_on
         self._handlers: dict[type[inputs.Input], Callable[..., None]] = {
@@ -96,6 +94,7 @@ class Stream(Timing):
             inputs.ClientLeft: self._on_left,
             inputs.Followed: self._on_followed,
             inputs.CheckAnswered: self._client.answered,
+            inputs.AllowanceAnswered: self._on_allowance,
             inputs.Stop: self._on_stop,
             inputs.Shutdown: self._on_shutdown,
         }
@@ -335,7 +334,8 @@ class Stream(Timing):
 
     def _on_drained(self, happened: inputs.ClientDrained, now: float) -> None:
         if self._client.drain(now):
-            self._upstream.resume(self._client.blocked_since, now)
+            if not self.waits:
+                self._upstream.resume(self._client.blocked_since, now)
             if self.settling and self._client.ended and self._upstream.attempt is None:
                 self._done(now)
 

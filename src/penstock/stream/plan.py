@@ -78,8 +78,8 @@ class Asking(Protocol):
 class Allowance(Protocol):
     """What the client's key may still spend."""
 
-    def lasts(self, account: Summary) -> bool:
-        """Told what the stream has come to: may it go on?"""
+    def lasts(self, account: Summary) -> bool | None:
+        """Told what the stream has come to: may it go on? None: others are asked, and `AllowanceAnswered` comes."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +115,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer's text goes through; None: nothing, and frames go on as they come."""
     editor: Callable[[Texts], Editor] | None = None
     """A fresh editor of the client's wire, where there are stages."""
+    read_as: UpstreamWire | None = None
+    """The client's wire as its clients read it, where there are stages."""
     allowance: Allowance | None = None
     """None: the key may spend what it likes."""
     told: Headers = ()

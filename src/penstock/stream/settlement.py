@@ -47,8 +47,8 @@ class Settled(msgspec.Struct, frozen=True):
 def settle(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Settled:
     """The row of a stream that is over. ``opened`` is its row from the acceptance."""
     for attempt in summary.attempts:
-        if attempt.tally is not None:
-            attempt.tally.finish()
+        for tally in attempt.tallies:
+            tally.finish()
     return _settled(summary, opened, ended_at, terms)
 
 
@@ -72,8 +72,8 @@ def _now(summary: Summary, opened: Row, at: float) -> Summary:
     """The account as it would be at this instant's end."""
     attempts = []
     for attempt in summary.attempts:
-        if attempt.tally is not None:
-            attempt.tally.fold()
+        for tally in attempt.tallies:
+            tally.fold()
         # What it reports is noted with the attempt only when that is over.
         current = summary.usage is not None and attempt.usage is None and attempt is summary.served
         attempts.append(msgspec.structs.replace(attempt, usage=summary.usage) if current else attempt)
@@ -163,7 +163,7 @@ _NOTHING = Known(provider="", model="", counted=NO_TOKENS, exact=True, asked=Fal
 
 def _delivered(attempt: AttemptSummary, summary: Summary) -> Tokens | None:
     """What the client was sent of an attempt; while the stream goes on, all that came of the one that serves it."""
-    tally = attempt.tally
+    tally = attempt.sent or attempt.tally
     if summary.outcome is not None and not summary.streamed and not summary.committed:
         # An answer in one piece that went on with another attempt, and then came to nothing.
         return None

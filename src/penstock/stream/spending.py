@@ -20,8 +20,13 @@ class Machine(Protocol):
         """What is known of the stream."""
         ...
 
+    settling: bool
+
     def finish(self, outcome: Outcome, reason: str, now: float) -> None:
         """End the generation."""
+
+    def wait(self, now: float) -> None:
+        """Read nothing more of the provider before it is known whether it may be paid."""
 
 
 def within(allowance: Allowance, machine: Machine, flush: Callable[[float], None]) -> Callable[[float], None]:
@@ -29,7 +34,12 @@ def within(allowance: Allowance, machine: Machine, flush: Callable[[float], None
 
     def flush_within(now: float) -> None:
         flush(now)
-        if machine.account.first_token is not None and not allowance.lasts(machine.account):
+        if machine.account.first_token is None:
+            return
+        lasts = allowance.lasts(machine.account)
+        if lasts is False:
             machine.finish(Outcome.BUDGET_EXCEEDED, SPENT, now)
+        elif lasts is None and not machine.settling:
+            machine.wait(now)
 
     return flush_within

@@ -20,6 +20,7 @@ from penstock.stream.client import ClientSide, Timer
 from penstock.stream.commands import Command
 from penstock.stream.faults import Failure
 from penstock.stream.plan import Plan
+from penstock.stream.sent import Sent
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
 from penstock.wire.edit_runs import ALONE
@@ -73,6 +74,8 @@ class StagedClient(ClientSide):
         self._through = False
         """Frames go straight on: the commit has been."""
         self._attempt: Attempt | None = None
+        self._sent: Sent | None = None
+        self._sent_marked = False
         self.verdict: Block | None = None
 
     # -- the answer -----------------------------------------------------------------------------------------------
@@ -109,7 +112,7 @@ class StagedClient(ClientSide):
         if not out:
             return
         if self._through:
-            super().put(out)
+            self._send_on(out)
             return
         self._ready.append(out)
         self._size += len(out)
@@ -128,11 +131,31 @@ class StagedClient(ClientSide):
         self._through = True
         ready, self._ready = self._ready, []
         if self._attempt is not None:
+            self._count_from(self._attempt)
             if self._released:
                 self._account.first_token = self.now - self._began
             super().commit(self._attempt)
         for frame in ready:
-            super().put(frame)
+            self._send_on(frame)
+
+    def _count_from(self, attempt: Attempt) -> None:
+        wire, account = self._plan.read_as, attempt.account
+        if attempt.tally is not None and account is not None and wire is not None:
+            account.sent = self._sent = Sent(attempt.tally.meter, wire)
+
+    def _send_on(self, frame: bytes) -> None:
+        """Behind the stages: the client gets it."""
+        if self._sent is not None:
+            self._sent.send(frame)
+        super().put(frame)
+
+    def mark(self) -> None:
+        """See `ClientSide`. The client has what came out of the stages."""
+        if self._sent is None:
+            super().mark()
+        elif not self._sent_marked:
+            self._sent_marked = True
+            self._sent.mark()
 
     def _judge(self) -> None:
         """The verdict ends the stream at once: no further word of the provider counts."""
@@ -185,7 +208,7 @@ class StagedClient(ClientSide):
         """Finish the answer here as the verdict says."""
         if not self._through:
             self._commit()
-        super().put(self._editor.finish(verdict.finish, self._account.usage) or b"")
+        self._send_on(self._editor.finish(verdict.finish, self._account.usage) or b"")
         self.end(now)
 
     def fail(self, failure: Failure, now: float) -> None:
@@ -196,7 +219,7 @@ class StagedClient(ClientSide):
         if self._through and failure.outcome not in _UNFLUSHED and self.verdict is None:
             rest = self._rest()
             if rest:
-                super().put(rest)
+                self._send_on(rest)
         begun = self.state in (Client.STREAMING, Client.DETACHED) and self._fold is None
         blocked = failure.outcome is Outcome.BLOCKED and begun
         finish = self._filtered() if blocked else None
@@ -205,7 +228,7 @@ class StagedClient(ClientSide):
             return
         if not self._through:
             self._commit()
-        super().put(finish)
+        self._send_on(finish)
         super().end(now)
 
     def _rest(self) -> bytes:

@@ -41,8 +41,15 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     """What it reported of itself."""
     tally: Tally | None = None
     """What it generated, where that is counted."""
+    sent: Tally | None = None
+    """What the client got of that, where it went through stages."""
     runs_on: bool = False
     """Its provider goes on generating, on the bill, when it is left."""
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """All that is counted of it."""
+        return tuple(tally for tally in (self.tally, self.sent) if tally is not None)
 
 
 class Summary(msgspec.Struct, kw_only=True):

@@ -49,7 +49,7 @@ class Timing(Departure):
             timers.append((self.began + limits.total, self._too_long))
         if self._again_at is not None:
             timers.append((self._again_at, self._again))
-        if attempt is None or self._client.state is Client.BLOCKED:
+        if attempt is None or self._client.state is Client.BLOCKED or self.waits:
             return timers
         for racer in self._upstream.racing:
             if racer.state is Upstream.OPENING:

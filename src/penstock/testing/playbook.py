@@ -27,6 +27,7 @@ from penstock.policy.silence import Silence
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.commands import Ask, Close, Command, Done, End, Head, Open, Pause, Record, Resume, Send
 from penstock.stream.inputs import (
+    AllowanceAnswered,
     CheckAnswered,
     ClientBlocked,
     ClientDrained,
@@ -61,6 +62,7 @@ __all__ = [
     "DONE",
     "JSON",
     "SSE",
+    "AllowanceAnswered",
     "Ask",
     "CheckAnswered",
     "ClientBlocked",
@@ -215,6 +217,7 @@ def plan(
         metadata=metadata,
         tape=tape,
         tags=tags,
+        read_as=None if stages is None else UPSTREAM_WIRES["openai-chat"],
         editor=None if stages is None else editor_of("openai-chat", Asked(request, "st_play", client)),
         secrets=secrets,
     )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from penstock.stream.commands import Ask, Close, Command, Open, Pause, Resume
 from penstock.stream.inputs import (
+    AllowanceAnswered,
     CheckAnswered,
     Headers,
     Input,
@@ -95,6 +96,9 @@ class _Line:
         """A step came while paused: it arrives when reading goes on."""
 
 
+PAID_WITHIN = 0.05
+"""Seconds after which a stream that waits to hear whether it may be paid is answered."""
+
 Service = Callable[[Ask], tuple[float, CheckAnswered] | None]
 """A moderation service: its answer to a question, after so many seconds; None: it never answers."""
 
@@ -120,6 +124,8 @@ class _Run:
         self.transcript = Transcript(plan, now)
         self.clock: VirtualClock[Input | _Line] = VirtualClock(now)
         self.lines: dict[int, _Line] = {}
+        self.asked = False
+        """An answer is on its way."""
 
     def go(self, client: Happenings, horizon: float) -> Transcript:
         clock, transcript = self.clock, self.transcript
@@ -139,6 +145,7 @@ class _Run:
             if isinstance(item, _Line):
                 self.step(item)
             else:
+                self.asked = self.asked and type(item) is not AllowanceAnswered
                 self.carry_out(transcript.give(item, clock.now))
         return transcript
 
@@ -159,6 +166,9 @@ class _Run:
             self.clock.put(self.clock.now + line.steps[0][0], line)
 
     def carry_out(self, commands: Iterable[Command]) -> None:
+        if self.transcript.waits and not self.asked:
+            self.asked = True
+            self.clock.put(self.clock.now + PAID_WITHIN, AllowanceAnswered())
         for command in commands:
             if isinstance(command, Open):
                 steps = self.upstream[command.attempt] if command.attempt < len(self.upstream) else ()

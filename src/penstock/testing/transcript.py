@@ -69,6 +69,11 @@ class Transcript:
         """When `expire` is to be called."""
         return self._stream.deadline()
 
+    @property
+    def waits(self) -> bool:
+        """The stream waits to hear whether it may be paid."""
+        return self._stream.waits and not self._stream.over
+
     def _note(self, now: float, cause: Cause, commands: list[Command]) -> tuple[Command, ...]:
         turn = Turn(now, cause, tuple(commands), held(self._stream))
         self.turns.append(turn)

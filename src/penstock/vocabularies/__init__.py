@@ -16,6 +16,7 @@ from importlib import resources
 
 from penstock.metering.counter import BytePairs, Estimate, Vocabulary
 from penstock.metering.encodings import ENCODINGS, Encoding
+from penstock.vocabularies.own import TokenizerError, read_own
 
 logger = logging.getLogger("penstock.vocabularies")
 
@@ -30,6 +31,17 @@ class Vocabularies:
     def get(self, name: str) -> Vocabulary | None:
         """The vocabulary, if it is there already."""
         return self._loaded.get(name)
+
+    def load_own(self, file: str, sha256: str | None) -> Vocabulary:
+        """The tokenizer of a ``tokenizer.json``, which has the file's name here. As `load`."""
+        with self._lock:
+            if file not in self._loaded:
+                try:
+                    self._loaded[file] = read_own(file, sha256)
+                except TokenizerError as error:
+                    logger.warning("tokens are estimated: the tokenizer %s cannot be used: %s", file, error)
+                    self._loaded[file] = Estimate()
+            return self._loaded[file]
 
     def load(self, name: str) -> Vocabulary:
         """The vocabulary. Takes its time: not for an event loop. Where it cannot be had, tokens are estimated."""
