@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from sim_thread import sim_thread
 
 from penstock.sim import Sim, words
 from penstock.testing.process import ServeProcess
@@ -72,18 +72,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Sim]:
-    """On a loop of its own: an SDK's first steps, which build its types, would hold up its tokens."""
-    sim, loop = Sim(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.start(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with sim_thread() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants import CLIENT, UPSTREAM, Mutant
+from mutant import CLIENT, UPSTREAM, Mutant
 
 KILLER = "cases/test_BC_matrix.py"
 

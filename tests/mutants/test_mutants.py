@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from form_mutants import FORMS
 from matrix_mutants import MATRIX
+from mutant import Mutant
 from pace_mutants import PACE
 from path_mutants import ON_THE_PATH
 
 import penstock
 from mutants import MUTANTS as OF_LAWS
-from mutants import Mutant
 
 MUTANTS = [*OF_LAWS, *MATRIX, *ON_THE_PATH, *PACE, *(Mutant(*lie) for lie in FORMS)]
 SOURCE = Path(penstock.__file__).parent
