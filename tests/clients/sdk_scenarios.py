@@ -28,7 +28,7 @@ MODELS = {
     "document": f"sim?tokens=10&json=1&{FAST}",
     "lines": f"sim?text=a%E2%80%A8b%C2%85c%E2%80%A9d&{FAST}",
     "429": "sim?status=429&retry_after=1",
-    "slow": "sim?tokens=8&first=500ms&gap=110ms",
+    "slow": "sim?tokens=8&first=600ms&gap=150ms",
     "late-429": "sim?status=429&headers=400ms",
 }
 WHOLE = {"plain": 20, "crumbs": 10, "pings": 20, "malformed": 10, "slow": 8, "document": 10, "long": 600}
@@ -42,12 +42,15 @@ BROKEN = {
     "no-end": "upstream_cut",
 }
 """Answers that break off behind five tokens, and the gateway's word for it."""
-DEFAULTS: dict[str, Any] = {"health": "off", "deadlines": {"first_token": "1s", "between_tokens": "500ms"}}
-_PATIENT = {
-    "deadlines": {"first_token": "10s", "between_tokens": "10s"},
-    "delivery": {"keepalive": "100ms", "commit_after": "100ms"},
+DEFAULTS: dict[str, Any] = {"health": "off", "deadlines": {"first_token": "10s", "between_tokens": "10s"}}
+"""With time for everything but a stall, however busy the machine is."""
+_KEPT_ALIVE = {"delivery": {"keepalive": "100ms", "commit_after": "100ms"}}
+_POLICIES = {
+    "stall": {"deadlines": {"between_tokens": "500ms"}},
+    "slow": _KEPT_ALIVE,
+    "late-429": _KEPT_ALIVE,
+    "clean-error": {"delivery": {"done_after_error": True}},
 }
-_POLICIES = {"slow": _PATIENT, "late-429": _PATIENT, "clean-error": {"delivery": {"done_after_error": True}}}
 
 
 def routes(providers: Iterable[str]) -> dict[str, Any]:
