@@ -8,7 +8,7 @@ from __future__ import annotations
 from copy_mutants import COPIES
 from metering_mutants import METERED
 from moderation_mutants import MODERATION
-from mutant import CLIENT, DECODER, FRAMER, MACHINE, UPSTREAM, Mutant
+from mutant import CLIENT, DECODER, FRAMER, LAWS, MACHINE, UPSTREAM, Mutant
 from race_mutants import RACES
 from redaction_mutants import REDACTION
 from stage_mutants import STAGES
@@ -114,6 +114,7 @@ MUTANTS = [
         MACHINE,
         '        self._account.warnings.append("continued")\n',
         "",
+        f"{LAWS}::test_every_law_holds_where_an_answer_goes_on",
     ),
     Mutant(
         "it goes on from less than the client has",
