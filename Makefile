@@ -10,18 +10,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test thorough check corpus outages billing bench llama-server clean
+.PHONY: run test ready services clients thorough check corpus outages billing bench llama-server clean
 
 run: $(VENV)/.installed
 	$(BIN)/penstock demo
 
-test: $(VENV)/.tested check
-	tools/install-test-services
-	tools/install-test-clients
-	$(BIN)/python -m pytest --reruns 1 --numprocesses 4 --dist loadfile
+test:
+	$(MAKE) --no-print-directory --jobs 4 ready
+	$(BIN)/python -m pytest --reruns 1 --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-thorough: $(VENV)/.tested
+# What is fetched is waited for at the same time, and checked meanwhile.
+ready: check services clients
+
+services:
 	tools/install-test-services
+
+clients: | $(VENV)/bin/python
+	tools/install-test-clients
+
+thorough: $(VENV)/.tested services
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -m thorough
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/mutants tests/laws tests/policy
 
@@ -40,8 +47,7 @@ outages: $(VENV)/.installed
 billing: $(VENV)/.installed
 	$(BIN)/python -m penstock.testing.counted --write docs/billing.md
 
-bench: $(VENV)/.tested
-	tools/install-test-services
+bench: $(VENV)/.tested services
 	$(BIN)/penstock bench --write docs/performance.md
 
 llama-server:

@@ -30,6 +30,21 @@ settings.register_profile(  # The first failure is enough: nobody reads the smal
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+LONG = (
+    "mutants/test_mutants", "clients/test_node_sdks", "cases/test_N_restart", "cases/test_B_pace", "laws/test_laws",
+    "cases/test_B_timeouts", "cases/test_K_pressure", "cases/test_H_rows", "clients/test_official_clients",
+    "cases/test_D_by_wire", "cases/test_L_asgi", "cases/test_N_operations", "cases/test_C_failover",
+    "clients/test_anthropic_sdk", "clients/test_bedrock_sdk",
+)  # fmt: skip
+"""Files that take longest, longest first. They begin first, or the last one would be waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    rank = {tests / f"{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     # Not below pytest's own folder: another run of pytest closes that to the user that PostgreSQL runs as.

@@ -29,10 +29,11 @@ LONG: list[Any] = [hdr(), role(), tok(30, gap=0.05), fin(), usage(9, 30), done()
 
 
 async def command(*words: str) -> tuple[int, str]:
-    """Run a penstock command: its exit code and all that it said."""
+    """Run a penstock command in the folder of its configuration: its exit code and all that it said."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "penstock", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
+        sys.executable, "-m", "penstock", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        cwd=Path(words[words.index("-c") + 1]).parent,
+    )  # fmt: skip
     said, _ = await process.communicate()
     return process.returncode or 0, said.decode()
 

@@ -94,8 +94,13 @@ def run(client: Client, base_url: str, folder: Path, only: str | None = None) ->
         for mode, scenario in client.jobs()
         if only in (None, scenario.name)
     ]
+    return drive(_command(client, folder), base_url, jobs)
+
+
+def drive(command: list[str], base_url: str, jobs: list[dict[str, Any]]) -> dict[tuple[str, str], Report]:
+    """Give a driver its jobs, all at once; its reports by the two parts of a job's id."""
     done = subprocess.run(
-        _command(client, folder),
+        command,
         check=False,
         input=json.dumps({"base_url": base_url, "jobs": jobs}),
         capture_output=True,
@@ -103,8 +108,8 @@ def run(client: Client, base_url: str, folder: Path, only: str | None = None) ->
         timeout=90,
         env=clean_environment(),
     )
-    assert done.returncode == 0, f"{client.name}'s driver failed:\n{done.stderr[-4000:]}"
-    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, f"{command[-1]} failed:\n{done.stderr[-4000:]}"
+    reports = [json.loads(line) for line in done.stdout.split("\n") if line]
     return {(report["id"][0], report["id"][1]): report for report in reports}
 
 

@@ -1,6 +1,5 @@
 """The stage of the client tests: the simulated provider, a scripted one, and the gateway in front of both."""
 
-import asyncio
 import contextlib
 import http.server
 import json
@@ -10,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from gateway_process import GatewayProcess
+from sim_thread import sim_thread
 
 from penstock.sim import Record, Sim, words
 
@@ -69,7 +68,7 @@ class Stage:
 @contextlib.contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """Everything running, with the configuration in ``folder``."""
-    with _sim() as sim, _scripted() as scripted, socket.socket() as deaf:
+    with sim_thread() as sim, _scripted() as scripted, socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # and never listens: a connection is refused
         config = CONFIG.format(
             sim=sim.base_url,
@@ -80,23 +79,6 @@ def stage(folder: Path) -> Iterator[Stage]:
         )
         with GatewayProcess(config, folder) as gateway:
             yield Stage(gateway, sim)
-
-
-@contextlib.contextmanager
-def _sim() -> Iterator[Sim]:
-    """The simulated provider on a loop of its own."""
-    sim = Sim()
-    loop = uvloop.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.start(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class _Scripted(http.server.BaseHTTPRequestHandler):

@@ -103,11 +103,14 @@ def _account(line: str) -> Account | None:
     return json.loads(line) if line.startswith("{") and '"event":"stream"' in line else None
 
 
+_OF_CLIENTS = ("OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "CO_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what would send clients elsewhere: proxies, keys and addresses of real providers."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and not name.startswith(("OPENAI_", "LANGCHAIN_", "LANGSMITH_"))
+        if not name.lower().endswith("_proxy") and not name.startswith(_OF_CLIENTS)
     }
     return kept | {"AI_SDK_DISABLE_TELEMETRY": "1", "LANGSMITH_TRACING": "false"}

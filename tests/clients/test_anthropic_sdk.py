@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from gateway_process import GatewayProcess
+from sim_thread import sim_thread
 
 anthropic = pytest.importorskip("anthropic")
 openai = pytest.importorskip("openai")
@@ -26,46 +23,23 @@ TOOLS = [{"name": "get_weather", "description": "d", "input_schema": {"type": "o
 CHAT_TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
 
 
-@contextmanager
-def process(*arguments: str, says: str) -> Iterator[str]:
-    """A penstock process, and what its first words name."""
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    kept = {name: value for name, value in kept.items() if not name.startswith(("OPENAI_", "ANTHROPIC_"))}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "penstock", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=kept | {"PYTHONUNBUFFERED": "1"},
-    )
-    assert running.stdout is not None
-    try:
-        seen = ""
-        for line in running.stdout:
-            seen += line
-            if found := re.search(says, line):
-                yield found[1]
-                break
-        else:
-            raise AssertionError(f"the process said only:\n{seen}")
-    finally:
-        running.terminate()
-        running.communicate(timeout=10)
-
-
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The origins of a gateway for each provider wire."""
-    with process("sim", "--port", "0", says=r"provider on (http://\S+)") as provider:
-        folder: Path = tmp_path_factory.mktemp("gateways")
+    with sim_thread() as provider, ExitStack() as running:
         common = {
             "deadlines": {"first_token": "3s", "between_tokens": "600ms"},
             "delivery": {"commit_after": "100ms", "keepalive": "100ms"},
         }
         providers = {
-            "anthropic-messages": {"wire": "anthropic-messages", "base_url": provider, "api_key": "sk-ant-secret"},
-            "openai-chat": {"wire": "openai-chat", "base_url": provider + "/v1"},
+            "anthropic-messages": {
+                "wire": "anthropic-messages",
+                "base_url": provider.origin,
+                "api_key": "sk-ant-secret",
+            },
+            "openai-chat": {"wire": "openai-chat", "base_url": provider.base_url},
         }
+        origins = {}
         for name, settings in providers.items():
             document = {
                 "providers": {"p": settings},
@@ -73,13 +47,9 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
                 "routes": {"*": {"targets": ["p/*"]}},
                 "telemetry": {"log": "json"},
             }
-            (folder / f"{name}.yaml").write_text(json.dumps(document))
-        listens = r"listens on (http://\S+)"
-        with (
-            process("serve", "-c", str(folder / "anthropic-messages.yaml"), "--port", "0", says=listens) as same,
-            process("serve", "-c", str(folder / "openai-chat.yaml"), "--port", "0", says=listens) as other,
-        ):
-            yield {"anthropic-messages": same, "openai-chat": other}
+            process = GatewayProcess(json.dumps(document), tmp_path_factory.mktemp(name))
+            origins[name] = running.enter_context(process).origin
+        yield origins
 
 
 @pytest.fixture(params=["anthropic-messages", "openai-chat"])

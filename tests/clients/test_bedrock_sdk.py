@@ -4,16 +4,14 @@ to it. All sides are real processes or real libraries, the sockets are real, and
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, clean_environment
+from gateway_process import GatewayProcess
+from sim_thread import sim_thread
 
 openai = pytest.importorskip("openai")
 botocore_session = pytest.importorskip("botocore.session")
@@ -29,16 +27,8 @@ KEYS = {"region": "us-east-1", "aws_access_key_id": "AKIDEXAMPLE123", "aws_secre
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """The origin of a simulated provider."""
-    command = [sys.executable, "-m", "penstock", "sim", "--port", "0"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment())
-    assert running.stdout is not None
-    try:
-        found = re.search(r"provider on (http://\S+)", running.stdout.readline())
-        assert found is not None
-        yield found[1]
-    finally:
-        running.terminate()
-        running.communicate(timeout=10)
+    with sim_thread() as running:
+        yield running.origin
 
 
 @pytest.fixture(scope="module")

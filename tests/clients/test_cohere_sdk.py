@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from sdk_scenarios import BROKEN, DEFAULTS, WHOLE, routes, text
+from sim_thread import sim_thread
 
 from penstock.sim import Sim, words
 from penstock.testing.process import ServeProcess
@@ -20,40 +21,7 @@ from penstock.testing.process import ServeProcess
 cohere = pytest.importorskip("cohere")
 openai = pytest.importorskip("openai")
 
-FAST = "first=0&gap=2ms"
 PROVIDERS = {"cohere": "cohere-chat", "v1": "cohere-v1", "tgi": "tgi"}
-MODELS = {
-    "plain": f"sim?tokens=20&{FAST}",
-    "tools": f"sim?tool=2&{FAST}",
-    "reasoning": f"sim?tokens=5&reasoning=5&{FAST}",
-    "length": f"sim?tokens=5&finish=length&{FAST}",
-    "error": f"sim?tokens=20&error_at=5&{FAST}",
-    "error-first": f"sim?error_at=0&{FAST}",
-    "cut": f"sim?tokens=20&cut_at=5&{FAST}",
-    "drop": f"sim?tokens=20&drop_at=5&{FAST}",
-    "reset": f"sim?tokens=20&reset_at=5&{FAST}",
-    "stall": f"sim?tokens=20&stall_at=5&{FAST}",
-    "no-end": f"sim?tokens=5&finish=no&done=0&{FAST}",
-    "crumbs": f"sim?tokens=10&split=3&crlf=1&{FAST}",
-    "pings": f"sim?tokens=20&ping=5ms&{FAST}",
-    "malformed": f"sim?tokens=10&malformed_at=5&{FAST}",
-    "document": f"sim?tokens=10&json=1&{FAST}",
-    "lines": f"sim?text=a%E2%80%A8b%C2%85c%E2%80%A9d&{FAST}",
-    "429": "sim?status=429&retry_after=1",
-    "slow": "sim?tokens=8&first=600ms&gap=150ms",
-}
-PATIENT = {
-    "deadlines": {"first_token": "10s", "between_tokens": "10s"},
-    "delivery": {"keepalive": "100ms", "commit_after": "100ms"},
-}
-BROKEN = {
-    "error": "upstream_error",
-    "cut": "upstream_cut",
-    "drop": "upstream_cut",
-    "reset": "upstream_cut",
-    "stall": "stalled",
-    "no-end": "upstream_cut",
-}
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 TOOLS: Any = [
     {
@@ -72,35 +40,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Sim]:
-    """On a loop of its own: an SDK's first steps, which build its types, would hold up its tokens."""
-    sim, loop = Sim(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.start(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with sim_thread() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(sim: Sim, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServeProcess]:
-    routes: dict[str, Any] = {}
-    for name in PROVIDERS:
-        for model, target in MODELS.items():
-            routes[f"{name}-{model}"] = {"targets": [f"{name}/{target}"], **(PATIENT if model == "slow" else {})}
-    routes["clean-error"] = {"targets": [f"cohere/{MODELS['error']}"], "delivery": {"done_after_error": True}}
-    routes["elsewhere"] = {"targets": ["chat/sim"]}
     settings = {
         "providers": {
             **{name: {"wire": wire, "base_url": sim.origin} for name, wire in PROVIDERS.items()},
             "chat": {"wire": "openai-chat", "base_url": sim.base_url},
         },
-        "defaults": {"deadlines": {"first_token": "1s", "between_tokens": "500ms"}},
-        "routes": routes,
+        "defaults": DEFAULTS,
+        "routes": routes(PROVIDERS) | {"elsewhere": {"targets": ["chat/sim"]}},
     }
     async with ServeProcess(settings, tmp_path_factory.mktemp("gateway")) as process:
         yield process
@@ -135,13 +87,7 @@ async def account(gateway: ServeProcess, route: str) -> dict[str, Any]:
     return found[-1]
 
 
-def text(tokens: int) -> str:
-    return "".join(words.take(words.by_word(words.PARAGRAPH), tokens))
-
-
-@pytest.mark.parametrize(
-    ("name", "tokens"), [("plain", 20), ("crumbs", 10), ("pings", 20), ("malformed", 10), ("slow", 8), ("document", 10)]
-)
+@pytest.mark.parametrize(("name", "tokens"), WHOLE.items())
 async def test_an_answer_arrives_whole(client: Any, gateway: ServeProcess, name: str, tokens: int) -> None:
     found = await events(client, f"cohere-{name}")
     assert said(found) == text(tokens)
@@ -199,7 +145,7 @@ async def test_a_broken_answer_raises(client: Any, gateway: ServeProcess, name: 
 
 
 async def test_a_clean_end_behind_an_error_where_it_is_wanted(client: Any) -> None:
-    found = await events(client, "clean-error")
+    found = await events(client, "cohere-clean-error")
     assert (found[-1].type, found[-1].delta.finish_reason) == ("message-end", "ERROR")
 
 

@@ -4,16 +4,12 @@ processes or real libraries, and the sockets are real."""
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_process import GatewayProcess
+from sim_thread import sim_thread
 
 genai = pytest.importorskip("google.genai")
 openai = pytest.importorskip("openai")
@@ -50,40 +46,14 @@ NEW = int(genai.__version__.partition(".")[0]) >= 2
 """Older ones take an error frame for an empty chunk; there the broken connection behind it raises."""
 
 
-@contextmanager
-def process(*arguments: str, says: str) -> Iterator[str]:
-    """A penstock process, and what its first words name."""
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "penstock", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=kept | {"PYTHONUNBUFFERED": "1"},
-    )
-    assert running.stdout is not None
-    try:
-        seen = ""
-        for line in running.stdout:
-            seen += line
-            if found := re.search(says, line):
-                yield found[1]
-                break
-        else:
-            raise AssertionError(f"the process said only:\n{seen}")
-    finally:
-        running.terminate()
-        running.communicate(timeout=10)
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The gateway's origin."""
-    with process("sim", "--port", "0", says=r"provider on (http://\S+)") as provider:
+    with sim_thread() as provider:
         settings = {
             "providers": {
-                "g": {"wire": "gemini", "base_url": provider, "api_key": "AIza-provider"},
-                "c": {"wire": "openai-chat", "base_url": provider + "/v1"},
+                "g": {"wire": "gemini", "base_url": provider.origin, "api_key": "AIza-provider"},
+                "c": {"wire": "openai-chat", "base_url": provider.base_url},
             },
             "defaults": {
                 "deadlines": {"first_token": "3s", "between_tokens": "600ms"},
@@ -95,10 +65,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             },
             "keys": [{"name": "team", "key": "team-key"}],
         }
-        file: Path = tmp_path_factory.mktemp("gateway") / "penstock.yaml"
-        file.write_text(json.dumps(settings))
-        with process("serve", "-c", str(file), "--port", "0", says=r"listens on (http://\S+)") as origin:
-            yield origin
+        with GatewayProcess(json.dumps(settings), tmp_path_factory.mktemp("gateway")) as process:
+            yield process.origin
 
 
 def client(gateway: str, key: str = "team-key") -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import pytest_asyncio
 from client_fleet import node_command
 from gateway_process import clean_environment
+from sim_thread import sim_thread
 
 from penstock.sim import Sim, words
 from penstock.testing.process import ServeProcess
@@ -34,17 +34,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Sim]:
-    sim, loop = Sim(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.start(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with sim_thread() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

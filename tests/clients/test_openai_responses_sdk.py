@@ -7,52 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
 import pytest
 import pytest_asyncio
+from sdk_scenarios import BROKEN, DEFAULTS, WHOLE, routes, text
+from sim_thread import sim_thread
 
 from penstock.sim import Sim, words
 from penstock.testing.process import ServeProcess
 
-FAST = "first=0&gap=2ms"
 WIRES = ("responses", "chat")
-MODELS = {
-    "plain": f"sim?tokens=20&{FAST}",
-    "tools": f"sim?tool=2&{FAST}",
-    "reasoning": f"sim?tokens=5&reasoning=5&{FAST}",
-    "length": f"sim?tokens=5&finish=length&{FAST}",
-    "filter": f"sim?tokens=5&finish=content_filter&{FAST}",
-    "error": f"sim?tokens=20&error_at=5&{FAST}",
-    "error-first": f"sim?error_at=0&{FAST}",
-    "cut": f"sim?tokens=20&cut_at=5&{FAST}",
-    "drop": f"sim?tokens=20&drop_at=5&{FAST}",
-    "reset": f"sim?tokens=20&reset_at=5&{FAST}",
-    "stall": f"sim?tokens=20&stall_at=5&{FAST}",
-    "no-end": f"sim?tokens=5&finish=no&done=0&{FAST}",
-    "crumbs": f"sim?tokens=10&split=3&crlf=1&{FAST}",
-    "pings": f"sim?tokens=20&ping=5ms&{FAST}",
-    "malformed": f"sim?tokens=10&malformed_at=5&{FAST}",
-    "document": f"sim?tokens=10&json=1&{FAST}",
-    "429": "sim?status=429&retry_after=1",
-    "slow": "sim?tokens=8&first=600ms&gap=150ms",
-    "late-429": "sim?status=429&headers=400ms",
-}
-PATIENT = {
-    "deadlines": {"first_token": "10s", "between_tokens": "10s"},
-    "delivery": {"keepalive": "100ms", "commit_after": "100ms"},
-}
-BROKEN = {
-    "error": "upstream_error",
-    "cut": "upstream_cut",
-    "drop": "upstream_cut",
-    "reset": "upstream_cut",
-    "stall": "stalled",
-    "no-end": "upstream_cut",
-}
 TOOLS: Any = [
     {"type": "function", "name": name, "parameters": {"type": "object", "properties": {}}, "strict": False}
     for name in ("get_weather", "get_time")
@@ -64,32 +31,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Sim]:
-    """On a loop of its own: the SDK's first steps, which build its types, would hold up its tokens."""
-    sim, loop = Sim(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.start(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.close(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with sim_thread() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(provider: Sim, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServeProcess]:
-    routes = {}
-    for wire in WIRES:
-        for name, model in MODELS.items():
-            routes[f"{wire}-{name}"] = {"targets": [f"{wire}/{model}"]}
-            if name in ("slow", "late-429"):
-                routes[f"{wire}-{name}"] |= PATIENT
     settings = {
         "providers": {wire: {"wire": f"openai-{wire}", "base_url": provider.base_url} for wire in WIRES},
-        "defaults": {"deadlines": {"first_token": "1s", "between_tokens": "500ms"}},
-        "routes": routes,
+        "defaults": DEFAULTS,
+        "routes": routes(WIRES),
     }
     async with ServeProcess(settings, tmp_path_factory.mktemp("gateway")) as process:
         yield process
@@ -111,10 +62,6 @@ async def account(gateway: ServeProcess, route: str) -> dict[str, Any]:
     return found[-1]
 
 
-def text(tokens: int) -> str:
-    return "".join(words.take(words.by_word(words.PARAGRAPH), tokens))
-
-
 async def events(client: openai.AsyncOpenAI, model: str, **more: Any) -> list[Any]:
     stream = await client.responses.create(model=model, input="Hello", stream=True, **more)
     return [event async for event in stream]
@@ -130,9 +77,7 @@ def said(found: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize(
-    ("name", "tokens"), [("plain", 20), ("crumbs", 10), ("pings", 20), ("malformed", 10), ("slow", 8), ("document", 10)]
-)
+@pytest.mark.parametrize(("name", "tokens"), WHOLE.items())
 async def test_an_answer_arrives_whole(
     client: openai.AsyncOpenAI, gateway: ServeProcess, wire: str, name: str, tokens: int
 ) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mutants import CLIENT, UPSTREAM, Mutant
+from mutant import CLIENT, UPSTREAM, Mutant
 
 KILLER = "cases/test_BC_matrix.py"
 
 
-def _lie(name: str, case: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(name, case, file, old, new, KILLER)
+def _lie(name: str, case: str, file: str, old: str, new: str, test: str = "") -> Mutant:
+    return Mutant(name, case, file, old, new, KILLER + test)
 
 
 MATRIX = [
@@ -85,6 +85,7 @@ MATRIX = [
         CLIENT,
         "provider = self._passed_on(failure.headers)",
         "provider = ()",
+        "::test_C11_of_two_failures_the_more_useful_is_told",
     ),
     _lie(
         "an error frame ends the body well",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants import MACHINE, UPSTREAM, Mutant
+from mutant import MACHINE, UPSTREAM, Mutant
 
 PLAYS, PLACES = "stream/test_plays_pace.py", "drive/test_places.py"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants import Mutant
+from mutant import Mutant
 
 ALIKE = "wire/alike.py"
 PATH = "stream/path.py"

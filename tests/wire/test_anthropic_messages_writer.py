@@ -272,13 +272,18 @@ def test_calls_in_any_mixture_arrive_whole(inputs, chance):
 
 
 @given(
-    st.recursive(st.text('"\\{}[]x', max_size=5) | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+    st.recursive(
+        st.text('"\\{}[]x', max_size=5) | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    ),
+    st.floats(0, 1, exclude_max=True),
 )
-def test_a_document_is_whole_at_its_last_bracket_and_not_before(value):
+def test_a_document_is_whole_at_its_last_bracket_and_not_before(value, place):
     document = json.dumps({"a": value}, ensure_ascii=False)
-    for cut in range(len(document)):
+    cut = int(place * len(document))
+    for pieces in (document, (document[:cut], document[cut:])):
         balance = Balance()
-        balance.feed(document[:cut])
-        assert not balance.whole
-        balance.feed(document[cut:])
+        for piece in pieces[:-1]:
+            balance.feed(piece)
+            assert not balance.whole
+        balance.feed(pieces[-1])
         assert balance.whole

@@ -1,4 +1,8 @@
-// Drives the Vercel AI SDK with its providers @ai-sdk/openai (chat) and @ai-sdk/openai-compatible.
+// Drives the Vercel AI SDK with its providers @ai-sdk/openai (chat and Responses), @ai-sdk/openai-compatible,
+// @ai-sdk/anthropic, @ai-sdk/google and @ai-sdk/cohere.
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createCohere } from "@ai-sdk/cohere";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, jsonSchema, streamText } from "ai";
@@ -6,10 +10,16 @@ import { TOOL_NAMES, describe, enough, run } from "./reporting.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
+const at = (baseURL, version) => baseURL.replace(/v1$/, version);
+
 const MODELS = {
   openai: (baseURL, job) => createOpenAI({ baseURL, apiKey: job.api_key }).chat(job.model),
   compatible: (baseURL, job) =>
     createOpenAICompatible({ name: "penstock", baseURL, apiKey: job.api_key, includeUsage: job.usage })(job.model),
+  responses: (baseURL, job) => createOpenAI({ baseURL, apiKey: job.api_key }).responses(job.model),
+  anthropic: (baseURL, job) => createAnthropic({ baseURL, apiKey: job.api_key })(job.model),
+  google: (baseURL, job) => createGoogleGenerativeAI({ baseURL: at(baseURL, "v1beta"), apiKey: job.api_key })(job.model),
+  cohere: (baseURL, job) => createCohere({ baseURL: at(baseURL, "v2"), apiKey: job.api_key })(job.model),
 };
 
 function request(baseURL, job) {
@@ -52,4 +62,4 @@ async function ask(baseURL, job, report) {
   }
 }
 
-await run({ openai: ask, compatible: ask });
+await run(Object.fromEntries(Object.keys(MODELS).map((mode) => [mode, ask])));

@@ -1,10 +1,10 @@
 // What the Node drivers share: jobs from standard input, a JSON line on standard output for each.
 
-const AT_ONCE = 16; // jobs under way at the same time, so that the waits of the slow ones overlap
+const AT_ONCE = 32; // jobs under way at the same time, so that the waits of the slow ones overlap
 
 // What one job showed, as the application behind the client would have seen it.
 function emptyReport(job) {
-  const nothing = { finish: null, usage: null, error: null, left_at: null };
+  const nothing = { finish: null, usage: null, told: null, error: null, left_at: null };
   return { id: job.id, text: "", reasoning: "", tools: [], chunks: 0, ...nothing };
 }
 
@@ -26,10 +26,10 @@ function kindsOf(error) {
 
 export function describe(error) {
   const headers = error?.responseHeaders ?? error?.headers;
-  const inner = error?.data?.error ?? error?.data ?? error?.error;
+  const inner = error?.data?.error ?? error?.data ?? error?.error ?? error?.body;
   return {
     kinds: kindsOf(error),
-    status: error?.status ?? error?.statusCode ?? null,
+    status: error?.status ?? error?.statusCode ?? error?.status_code ?? null,
     type: error?.type ?? inner?.type ?? null,
     code: error?.code ?? inner?.code ?? null,
     message: String(error?.message ?? error),
