@@ -67,15 +67,19 @@ def test_usage_that_comes_with_every_delta():
     assert account.usage is not None and (account.usage.output, account.token_events) == (89, 89)
 
 
+def numbered(number: int, text: str) -> bytes:
+    place = {"item_id": "i0", "output_index": 0, "content_index": 0}
+    return responses.frame("response.output_text.delta", sequence_number=number, **place, delta=text)
+
+
 @pytest.mark.parametrize("deltas", [3, 70])
 def test_the_copies_that_end_a_stopped_answer_have_what_was_passed_on(deltas):
     plan = messages.plan(client="openai-responses", upstream="openai-responses")
     place = {"item_id": "i0", "output_index": 0, "content_index": 0}
-    said = ({"sequence_number": number + 2, **place, "delta": f"w{number} "} for number in range(deltas))
-    frames_ = [responses.frame("response.output_text.delta", **one) for one in said]
     part = {"type": "output_text", "text": "", "annotations": []}
     opened = responses.frame("response.content_part.added", sequence_number=1, **place, part=part)
-    whole = [responses.created(), responses.added(), opened, *frames_]
+    said = [numbered(number + 2, f"w{number} ") for number in range(deltas)]
+    whole = [responses.created(), responses.added(), opened, *said]
 
     def stopped() -> Transcript:
         transcript = Transcript(plan)
@@ -92,6 +96,41 @@ def test_the_copies_that_end_a_stopped_answer_have_what_was_passed_on(deltas):
     assert quick.body == slow.body
     assert f"w{deltas - 1} ".encode() in quick.body.split(b"event: response.output_text.done")[1]
     same(plan, [(0.1 * number, frame) for number, frame in enumerate(whole, 1)])
+
+
+PROVIDERS = {
+    "openai-chat": lambda: [*CHAT, *(frames.chunk(f" w{number}") for number in range(70)), frames.finish(), frames.DONE],
+    "anthropic-messages": lambda: [
+        messages.start(),
+        messages.opened(),
+        *(messages.text(f" w{number}") for number in range(70)),
+        messages.closed(),
+        messages.finish(),
+        messages.frame("message_stop"),
+    ],
+    "openai-responses": lambda: [
+        responses.created(),
+        responses.added(),
+        *(numbered(number + 1, f" w{number}") for number in range(70)),
+        responses.ended(),
+    ],
+    "gemini": lambda: [
+        *(
+            gemini.sse(gemini.chunk(gemini.text(f" w{number}"), usageMetadata={"promptTokenCount": 5} | count))
+            for number, count in enumerate({"candidatesTokenCount": number} for number in range(70))
+        ),
+        gemini.sse(gemini.chunk(gemini.text(" end"), reason="STOP")),
+    ],
+}
+
+
+@pytest.mark.parametrize("client", ["openai-chat", "anthropic-messages", "openai-responses", "ollama-chat"])
+@pytest.mark.parametrize("upstream", PROVIDERS)
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
+def test_answers_that_are_told_in_another_wire(client, upstream, whole):
+    """Also what stands at the end of one that breaks off: usage that was told, texts in copies."""
+    pieces = PROVIDERS[upstream]()[: None if whole else -2]
+    same(messages.plan(client=client, upstream=upstream), [(0.1 * at, frame) for at, frame in enumerate(pieces, 1)])
 
 
 def test_blocks_that_follow_each_other():

@@ -309,7 +309,8 @@ class _Listener:
                 driver._write_chunk(chunk)
             elif passed is not None:
                 driver._write(passed)
-                driver._write_chunk = driver._sink.write_chunk
+                if driver._write_chunk is None:
+                    driver._write_chunk = driver._sink.write_chunk
             else:
                 driver._busy = True
                 driver._carry(driver._machine.taken())

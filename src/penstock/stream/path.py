@@ -21,7 +21,7 @@ _MOST = 64
 class Path:
     """Passes frames on that are like the last one (see `Alike`), and writes them down later, together."""
 
-    __slots__ = ("_account", "_alike", "_client", "_passed", "_size", "_texts", "_upstream")
+    __slots__ = ("_account", "_alike", "_client", "_passed", "_size", "_texts", "_told", "_upstream")
 
     def __init__(self, account: Summary, upstream: UpstreamSide, client: ClientSide):
         self._account = account
@@ -33,7 +33,9 @@ class Path:
         self._texts: list[str] = []
         """…with these texts…"""
         self._size = 0
-        """…and so many bytes."""
+        """…and so many bytes…"""
+        self._told = 0
+        """…that are so many in another wire."""
 
     def pass_on(self, number: int, data: bytes, now: float) -> bytes | None:
         """A piece of the body of attempt ``number``: what is to be written to the client, and into the journal of a
@@ -46,13 +48,23 @@ class Path:
             and data.endswith(alike.tail)
             and (text := alike.read(data))
         ):
+            frame = data
+            if alike.tell is not None:
+                frame = alike.told(alike.tell, text)
+                if not frame:
+                    return self._looked_at(number, data, now)
+                self._told += len(frame)
             passed = self._passed
             passed.append(now)
             self._texts.append(text)
             self._size += len(data)
             if len(passed) == _MOST:
                 self.count(fold=True)
-            return data
+            return frame
+        return self._looked_at(number, data, now)
+
+    def _looked_at(self, number: int, data: bytes, now: float) -> bytes | None:
+        alike = self._alike
         if alike.attempt >= 0:
             self.leave()
         upstream, client = self._upstream, self._client
@@ -88,9 +100,9 @@ class Path:
         account.frames_in += len(passed)
         account.token_events += len(passed)
         account.bytes_in += self._size
-        account.bytes_out += self._size
+        account.bytes_out += self._told or self._size
         alike, text = self._alike, "".join(self._texts)
-        alike.passed(attempt.decoder, text, len(passed))
+        alike.passed(text, len(passed))
         usage = alike.usage()
         if usage is not None:
             self._upstream.report(usage)
@@ -100,4 +112,4 @@ class Path:
                 attempt.tally.fold()
         passed.clear()
         self._texts.clear()
-        self._size = 0
+        self._size = self._told = 0

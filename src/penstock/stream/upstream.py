@@ -25,6 +25,7 @@ from penstock.stream.summary import Summary
 from penstock.usage import Usage
 from penstock.wire.alike import Alike
 from penstock.wire.base import Body, error_of
+from penstock.wire.translated import Translated
 
 LARGEST_READ = 1 << 20
 """What is read from a socket at once is smaller, and so a frame that came whole in one piece."""
@@ -112,8 +113,11 @@ class UpstreamSide(Attempts):
             attempt.tally.heard.append(events[0])
             if len(attempt.tally.heard) >= BATCH:
                 attempt.tally.fold()
-        if decoder.alike is not None and handed_on is frame and attempt.framer.idle and attempt.limit >= LARGEST_READ:
-            alike.learn(attempt.number, frame, events, decoder)
+        if decoder.alike is not None and attempt.framer.idle and attempt.limit >= LARGEST_READ:
+            if isinstance(decoder, Translated):
+                alike.learn(attempt.number, frame, events, decoder.source, decoder.writer.write)
+            elif handed_on is frame:
+                alike.learn(attempt.number, frame, events, decoder)
         return handed_on
 
     def _framed(self, attempt: Attempt, data: bytes, now: float) -> list[bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from penstock.events import Event, Reasoning, Text
+from penstock.events import Event, Reasoning, Text, UsageReport
 from penstock.usage import Usage
 from penstock.wire.base import Decoder
 from penstock.wire.filling import Filling, Likeness, counts_like
@@ -21,6 +21,7 @@ _STRING = msgspec.json.Decoder(str)
 _PROBES = ("[probe]", "[another]")
 _RARE = 32
 """Frames that were learnt from and had no like, in a row: from then on nothing is learnt."""
+Tell = Callable[[tuple[Event, ...]], bytes]
 _LINE_END = re.compile("[\x85\u2028\u2029]")
 """Wires whose clients break on them mend them."""
 
@@ -30,8 +31,8 @@ class Alike:
     text, and around a number before it and what fills the frame up behind it. A new one is like nothing."""
 
     __slots__ = (
-        "_chances", "_counts", "_filling", "_lead", "_likeness", "_number", "_padding", "_right", "_start", "_stop",
-        "attempt", "choice", "head", "kind", "tail",
+        "_chances", "_counts", "_decoder", "_filling", "_lead", "_likeness", "_number", "_padding", "_right", "_start",
+        "_stop", "attempt", "choice", "head", "kind", "tail", "tell",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +51,10 @@ class Alike:
         self._filling = b""
         """…as the last one did, which was read but not for that; empty where none was."""
         self._likeness = Likeness()
+        self._decoder: Decoder | None = None
+        """What would have read them."""
+        self.tell: Tell | None = None
+        """Tells the events in another wire's frames; None: the frames go on as they are."""
         self.attempt = -1
         self.head = self.tail = b""
         self.kind: type[Text] | type[Reasoning] = Text
@@ -92,9 +97,18 @@ class Alike:
         filling, self._filling = self._filling, b""
         return self._counts(filling) if filling and self._counts is not None else None
 
-    def passed(self, decoder: Decoder, text: str, frames: int) -> None:
+    def told(self, tell: Tell, text: str) -> bytes:
+        """A frame that was read, in another wire; empty where that has nothing for it."""
+        one = self.kind(text, self.choice)
+        if self._counts is None:
+            return tell((one,))
+        usage = self._counts(self._filling)
+        return tell((one, UsageReport(usage)) if usage is not None else (one,))
+
+    def passed(self, text: str, frames: int) -> None:
         """So many frames that were read were handed on, with this text altogether."""
-        self._likeness.passed(decoder, text, frames)
+        if self._decoder is not None:
+            self._likeness.passed(self._decoder, text, frames)
 
     def forget(self, *, useful: bool) -> None:
         """Something else came: what follows is to be read by the decoder again."""
@@ -102,9 +116,11 @@ class Alike:
         if useful:
             self._chances = _RARE
 
-    def learn(self, attempt: int, frame: bytes, events: tuple[Event, ...], decoder: Decoder) -> None:
-        """From a frame that was handed on as it is and means ``events``. The decoder is asked once more whether it is
-        the text, and the text alone, that the event is made of."""
+    def learn(
+        self, attempt: int, frame: bytes, events: tuple[Event, ...], decoder: Decoder, tell: Tell | None = None
+    ) -> None:
+        """From a frame that was handed on as it is, or as ``tell`` tells it, and means ``events``. The decoder is asked
+        once more whether it is the text, and the text alone, that the event is made of."""
         event, likeness = events[0], decoder.alike
         if self._chances <= 0 or likeness is None or not isinstance(event, (Text, Reasoning)):
             return
@@ -127,8 +143,9 @@ class Alike:
         other = _PROBES[event.text == _PROBES[0]]
         told = b"%d%b" % (number, lead) if number >= 0 else b""
         probe = head + told + msgspec.json.encode(other) + padding + filling + tail
-        if likeness.decode(decoder, probe) == (probe, (type(event)(other, event.choice), *events[1:])):
-            self.attempt = attempt
+        handed_on, meant = likeness.decode(decoder, probe)
+        if (tell or handed_on == probe) and meant == (type(event)(other, event.choice), *events[1:]):
+            self.attempt, self.tell, self._decoder = attempt, tell, decoder
             self.head, self.tail, self._padding, self._filling = head, tail, padding, b""
             self._start, self._stop = len(head), -len(tail)
             self._number, self._lead, self._likeness = number, lead, likeness

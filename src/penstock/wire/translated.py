@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.events import Event, Finish
 from penstock.wire.base import Decoded, Decoder, Writer
+from penstock.wire.filling import Likeness
 from penstock.wire.naming import shown
 
 
@@ -15,27 +16,31 @@ class Translated:
     as the model, instead of the provider's own name for it.
     """
 
-    alike = None
-
     def __init__(self, decoder: Decoder, writer: Writer, model: str | None = None):
-        self._decoder = decoder
+        self.source = decoder
+        """It reads the provider's frames."""
         self.writer = writer
         self._model = model
         self._finishes: dict[int, Finish] = {}
 
     @property
+    def alike(self) -> Likeness | None:
+        """Those of the provider's wire."""
+        return self.source.alike
+
+    @property
     def marked(self) -> bool:
         """The end marker came."""
-        return self._decoder.marked
+        return self.source.marked
 
     def decode(self, frame: bytes) -> Decoded:
         """One frame of the provider, as frames for the client."""
-        _, events = self._decoder.decode(frame)
+        _, events = self.source.decode(frame)
         return self._told(events), events
 
     def close(self, rest: bytes) -> Decoded:
         """The same for what is left."""
-        _, events = self._decoder.close(rest)
+        _, events = self.source.close(rest)
         return self._told(events), events
 
     def _told(self, events: tuple[Event, ...]) -> bytes | None:
@@ -57,7 +62,7 @@ class Translated:
 
     def incomplete(self, *, clean: bool) -> str | None:
         """Why the answer is not complete, or None."""
-        return self._decoder.incomplete(clean=clean)
+        return self.source.incomplete(clean=clean)
 
     def ending(self) -> bytes:
         """The client wire's own end."""
@@ -69,14 +74,14 @@ class Translated:
 
     def oddities(self) -> list[str]:
         """What was tolerated."""
-        return self._decoder.oddities()
+        return self.source.oddities()
 
     @property
     def finished(self) -> bool:
         """Every choice has its finish."""
-        return self._decoder.finished
+        return self.source.finished
 
     @property
     def empty_is_right(self) -> bool:
         """No output is what the provider meant."""
-        return self._decoder.empty_is_right
+        return self.source.empty_is_right
