@@ -15,6 +15,7 @@ from penstock.cli import main
 from penstock.config import load
 from penstock.outcome import Outcome
 from penstock.server.websocket import close_of
+from penstock.sim.options import SIM
 from penstock.stream.notes import note
 from penstock.stream.states import diagram
 from penstock.stream.summary import AttemptSummary, Summary
@@ -24,7 +25,7 @@ from penstock.wire import dialects, pairs
 from penstock.wire.registry import CLIENT_WIRES, UPSTREAM_WIRES
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -65,7 +66,7 @@ def test_the_readme_names_the_commands_that_exist() -> None:
 def test_every_outcome_is_documented() -> None:
     text = (ROOT / "docs/endings.md").read_text().partition("\n## ")[0]
     documented = set(re.findall(r"^\| `([a-z_]+)`", text, re.MULTILINE))
-    assert documented == set(Outcome) - {Outcome.BLOCKED}
+    assert documented == set(Outcome)
 
 
 def test_the_diagram_is_the_table() -> None:
@@ -98,6 +99,12 @@ def test_every_wire_is_documented() -> None:
 
 def _configured() -> str:
     return (ROOT / "docs/providers.md").read_text().partition("## Who can")[0]
+
+
+def test_every_option_of_the_simulated_provider_is_documented() -> None:
+    assert first_column("docs/simulator.md") == set(SIM)
+    (text,) = blocks(ROOT / "docs/simulator.md", "yaml")
+    assert [route.name for route in load(text, {}).routes] == ["failover", "cut", "*"]
 
 
 def test_every_metric_is_documented() -> None:

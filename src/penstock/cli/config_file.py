@@ -23,6 +23,13 @@ DEFAULT = "penstock.yaml"
 
 def read_config(path: str) -> Config:
     """Reads and checks a file, with this process's environment. Raises ConfigError, also when it cannot be read."""
+    config = load(read_text(path), os.environ, path, installed_stages())
+    _check_files(config, path)
+    return msgspec.structs.replace(config, warnings=(*config.warnings, *unpriced(config)))
+
+
+def read_text(path: str) -> str:
+    """What the file holds. Raises ConfigError."""
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:
@@ -32,13 +39,10 @@ def read_config(path: str) -> Config:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError([Problem(file=path, line=0, message=f"cannot be read: {reason}")]) from None
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file=path, line=line, message="not UTF-8 text")]) from None
-    config = load(text, os.environ, path, installed_stages())
-    _check_files(config, path)
-    return msgspec.structs.replace(config, warnings=(*config.warnings, *unpriced(config)))
 
 
 def _check_files(config: Config, path: str) -> None:

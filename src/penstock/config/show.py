@@ -39,24 +39,20 @@ def show(config: Config) -> str:
         "providers": {provider.name: _provider(provider) for provider in config.providers},
         "routes": {route.name: _route(route) for route in config.routes},
     }
-    if config.capture is not None:
-        tree["capture"] = show_sinks(config.capture)
-    if config.keys:
-        tree["keys"] = [_key(key) for key in config.keys]
+    tree["capture"] = None if config.capture is None else show_sinks(config.capture)
+    tree["keys"] = [_key(key) for key in config.keys]
     tree["limits"] = None if config.limits is None else {"url": escape(masked(config.limits.url))}
     tree["ledger"] = None if config.ledger is None else _ledger(config.ledger)
-    tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log}
+    tree["telemetry"] = {"prometheus": telemetry.prometheus, "log": telemetry.log, "otlp": None}
     tree["journal"] = _journal(config.journal)
     tree["metering"] = None if config.metering is None else _metering(config.metering)
-    if config.prices:
-        tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
+    tree["prices"] = {escape(price.model): show_price(price) for price in config.prices}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)
 
 
 def _provider(provider: Provider) -> dict[str, Any]:
     shown: dict[str, Any] = {"wire": provider.wire, "base_url": escape(provider.base_url)}
-    if provider.api_key is not None:
-        shown["api_key"] = MASK
+    shown["api_key"] = None if provider.api_key is None else MASK
     if provider.api_key_command:
         shown["api_key_command"] = [escape(word) for word in provider.api_key_command]
     if provider.api_key_ttl is not None:
@@ -67,12 +63,9 @@ def _provider(provider: Provider) -> dict[str, Any]:
     for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
         if getattr(provider, name) is not None:
             shown[name] = MASK
-    if provider.headers:
-        shown["headers"] = {name: MASK for name, _ in provider.headers}
-    if provider.ca is not None:
-        shown["ca"] = escape(provider.ca)
-    if provider.prefill is not None:
-        shown["prefill"] = provider.prefill
+    shown["headers"] = {name: MASK for name, _ in provider.headers}
+    shown["ca"] = None if provider.ca is None else escape(provider.ca)
+    shown["prefill"] = provider.prefill or "auto"
     shown["fake_stream"] = provider.fake_stream
     return {**shown, "max_idle": provider.max_idle, "max_streams": provider.max_streams}
 
@@ -130,14 +123,12 @@ def _route(route: Route) -> dict[str, Any]:
     }
     shown["metadata"] = route.metadata.mode
     shown["metadata_every"] = route.metadata.every
-    if route.capture is not None:
-        shown["capture"] = show_capture(route.capture)
+    shown["capture"] = None if route.capture is None else show_capture(route.capture)
     shown["health"] = route.health
     shown["retries"] = route.retries
     shown["billing"] = msgspec.to_builtins(route.billing)
     shown["fake_stream"] = route.fake_stream
-    if route.tags:
-        shown["tags"] = {name: escape(value) for name, value in route.tags}
+    shown["tags"] = {name: escape(value) for name, value in route.tags}
     return shown
 
 
@@ -187,10 +178,7 @@ def _ledger(ledger: Ledger) -> dict[str, Any]:
 
 
 def _metering(metering: Metering) -> dict[str, Any]:
-    shown: dict[str, Any] = {"drift": f"{metering.drift * 100:g}%"}
-    if metering.tokenizers:
-        shown["tokenizers"] = show_tokenizers(metering.tokenizers)
-    return shown
+    return {"drift": f"{metering.drift * 100:g}%", "tokenizers": show_tokenizers(metering.tokenizers)}
 
 
 def _hedge(after: HedgeAfter | None) -> str | None:

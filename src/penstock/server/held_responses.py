@@ -174,7 +174,7 @@ class HeldResponses:
         if made is not None:
             allowed = found if may(key, made.owner) else {}
         else:
-            allowed = {name: holder for name, holder in found.items() if self._leads(key, name)}
+            allowed = {provider: holder for provider, holder in found.items() if self._leads(key, provider)}
         if not allowed or not _ID.fullmatch(name):
             raise BadRequest(f"there is nothing at {scope['penstock.path']}", status=404, code="not_found")
         return list(allowed.values())

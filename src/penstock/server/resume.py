@@ -66,7 +66,7 @@ class Resuming:
         """Whether a request makes a resumable stream. Raises BadRequest."""
         mode = (header(headers, b"x-penstock-resume") or b"").decode("latin-1").strip().lower()
         if mode not in ("", "on", "ids", "off"):
-            raise BadRequest("x-penstock-resume takes on, ids or off", param="x-penstock-resume")
+            raise BadRequest(f"x-penstock-resume is {mode!r}; allowed: on, ids or off", code="invalid_header")
         asked = mode in ("on", "ids") or header(headers, b"idempotency-key") is not None
         if self.journal is None:
             if asked:

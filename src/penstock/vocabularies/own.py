@@ -9,6 +9,7 @@ from pathlib import Path
 
 from penstock.errors import PenstockError
 from penstock.metering.windows import Windows
+from penstock.plain import mended
 
 
 class TokenizerError(PenstockError):
@@ -39,9 +40,7 @@ def read_own(path: str, sha256: str | None) -> Windows:
     tokenizer.encode_special_tokens = True
 
     def encode(text: str) -> Sequence[tuple[int, int]]:
-        # Half of a surrogate pair is no Unicode.
-        said = text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        offsets: Sequence[tuple[int, int]] = tokenizer.encode(said, add_special_tokens=False).offsets
+        offsets: Sequence[tuple[int, int]] = tokenizer.encode(mended(text), add_special_tokens=False).offsets
         return offsets
 
     return Windows(Path(path).name, encode)
