@@ -261,7 +261,7 @@ class Application:
         account = None
         if self._bookkeeper is not None:
             account = recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
-            plan = msgspec.structs.replace(plan, cost=account.cost)
+            plan = msgspec.structs.replace(plan, cost=account.cost, prompt=account.prompt_about)
         log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
         if account is not None and self._ledger is not None:
