@@ -14,7 +14,7 @@ from penstock.cli.usage import ledger_command, usage_command
 from penstock.sim.command import replay_command, sim_command
 
 
-@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("penstock", cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="penstock")
 def main() -> None:
     """The streaming gateway for AI responses."""

@@ -87,7 +87,7 @@ class Departure:
         if self._outcome is not None or self.over:
             return
         attempt = self._upstream.attempt
-        begun = attempt is not None and attempt.state is Upstream.STREAMING
+        begun = attempt is not None and (attempt.state is Upstream.STREAMING or attempt.beginning is not None)
         self.stopped(reason, now, outcome)
         usage = tell(self._plan, self._account)
         said = attempt.decoder.stop(usage) if attempt is not None and begun else b""
