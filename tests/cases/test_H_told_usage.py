@@ -14,6 +14,7 @@ from wire_clients import payloads
 
 from penstock.metering.row import opened
 from penstock.outcome import Outcome
+from penstock.stages.contract import Block, Channel
 from penstock.stages.guards import MaxCharacters, StopSequences
 from penstock.stages.pipeline import StagesPlan
 from penstock.stream.plan import Plan
@@ -40,6 +41,13 @@ FINISHES = {
     "ollama-chat": ("stop", "stop", "length"),
 }
 """Of an answer that was stopped, that met a stop sequence of its client's, and that may not be longer."""
+FILTERED = {
+    "openai-chat": "content_filter",
+    "openai-responses": "incomplete",
+    "anthropic-messages": "refusal",
+    "gemini": "SAFETY",
+}
+"""Of an answer that was blocked, where the wire has a finish for that."""
 
 
 class Spent:
@@ -48,6 +56,24 @@ class Spent:
     def lasts(self, account: Summary) -> bool:
         """See `plan.Allowance`."""
         return account.token_events < 3
+
+
+class Refused:
+    """A stage that blocks at the third word."""
+
+    name = "refused"
+
+    def open(self) -> Refused:
+        return self
+
+    def feed(self, channel: Channel, text: str) -> str | Block:
+        return Block("the third word") if "w2" in text else text
+
+    def flush(self, channel: Channel) -> str | Block:
+        return ""
+
+    def findings(self) -> dict[str, int]:
+        return {}
 
 
 def metered(lane: Lane, streamed: bool, **changed: Any) -> Plan:
@@ -207,6 +233,15 @@ def test_H14_so_does_one_whose_budget_is_spent(lane: Lane, streamed: bool) -> No
 def test_H14_so_does_one_that_grew_too_long(lane: Lane, streamed: bool) -> None:
     play = said(guarded(lane, streamed, MaxCharacters(7)), lane, 5)
     check(play, lane, streamed, 2, Outcome.STOPPED)
+
+
+@pytest.mark.parametrize("lane", [each for each in LANES[:7] if each.client.split(" ")[0] in FILTERED], ids=str)
+def test_H14_so_does_one_that_was_blocked(lane: Lane) -> None:
+    play = said(guarded(lane, True, Refused()), lane, 5)
+    finish, asked, made, _ = last_words(lane, True, play.body)
+    assert (finish, made) == (FILTERED[lane.client.split(" ")[0]], COUNTED)
+    assert asked in (PROMPT, play.account.usage and play.account.usage.input)
+    assert play.account.outcome is Outcome.BLOCKED
 
 
 @OWN
