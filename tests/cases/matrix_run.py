@@ -67,8 +67,10 @@ LANES = [
 ]
 
 
-def plan(lane: Lane, *, streamed: bool, targets: int = 2, **delivery: Any) -> Plan:
-    """The plan that a gateway makes of the client's request."""
+def plan(
+    lane: Lane, *, streamed: bool, targets: int = 2, question: dict[str, Any] | None = None, **delivery: Any
+) -> Plan:
+    """The plan that a gateway makes of the client's request; ``question``: more fields of that."""
     names = ("p1", "p2")[:targets]
     wires = (lane.first, lane.second)[:targets]
     providers = tuple(
@@ -90,7 +92,7 @@ def plan(lane: Lane, *, streamed: bool, targets: int = 2, **delivery: Any) -> Pl
     path, _, query = (speaker.path if streamed or not speaker.whole_path else speaker.whole_path).partition("?")
     wire = next(each for each in CLIENT_WIRES if each.serves(path))
     body = speaker.question if speaker.whole_path else {"model": MODEL, "stream": streamed, **speaker.question}
-    asked = wire.read(path, query, msgspec.json.encode(body))
+    asked = wire.read(path, query, msgspec.json.encode(body | (question or {})))
     made, _ = router.plan(route, wire, asked, "st_matrix", (), cast("Pool", None), 0.0)
     return made
 

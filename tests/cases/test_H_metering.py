@@ -1,17 +1,21 @@
 """H. What a stream cost: right for streams that end early, and it says how it knows."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from endings import STREAM
 
-from penstock.config.values import Config, Metering, Target
+from penstock.config.values import Config, Metering, Route, Target
 from penstock.metering.prices import Price, Rates
+from penstock.ports import Recorder
+from penstock.server.bookkeeping import bookkeeper
 from penstock.testing import frames
 from penstock.testing.rig import LiveGateway, Rig, config, until
 from penstock.testing.steps import cut, done, eof, err, fin, hdr, raw, role, rst, until_closed, usage
 from penstock.testing.upstream import Step
+from penstock.wire.openai_chat_client import read_request
+from penstock.wire.openai_chat_wire import OpenAIChatClient
 
 PRICE = Price(model="gpt-4o", rates=Rates(input=10**6, output=10 * 10**6), source="", date="", configured=True)
 HELLO = [{"role": "user", "content": "Hello world"}]
@@ -99,3 +103,30 @@ async def test_C10_an_attempt_that_failed_is_a_line_of_the_same_row(rig: Rig) ->
         ("m2/gpt-4o", None, "exact"),
     ]
     assert line["cost_usd"] == round(sum(one["cost_usd"] for one in line["attempts"]), 12) == (9 + 9 + 90) * 1e-9
+
+
+async def test_H14_what_was_counted_is_told_to_the_client_and_not_booked_as_reported(rig: Rig) -> None:
+    upstream = await rig.upstream([hdr(), role(), *SAID, until_closed()])
+    gateway = await rig.gateway(upstream, settings=metered(upstream))
+    client = await gateway.open(messages=HELLO, stream_options={"include_usage": True})
+    await client.events(1 + len(SAID))
+    await gateway.post(f"/v1/streams/{client.headers['x-penstock-stream']}/stop", b"")
+    told = (await client.answer()).chunks[-1]["usage"]
+    assert told["completion_tokens"] == TEXT
+    assert 9 <= told["prompt_tokens"] < 30, "estimated by its length"
+    line = await row(gateway)
+    assert (line["outcome"], line["charged"], line["basis"]) == ("stopped", "counted", "exact")
+    assert (line["counted"]["input"], line["counted"]["output"]) == (9, TEXT)
+    assert (line["reported"]["input"], line["reported"]["output"]) == (None, None)
+
+
+def test_H14_a_long_prompt_with_a_picture_is_estimated_without_the_picture() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    turn = {"role": "user", "content": [picture, {"type": "text", "text": "a" * 400}]}
+    body = {"model": "gpt-4o", "messages": [turn]}
+    request = read_request(msgspec.json.encode(body))
+    keeper = bookkeeper(Config(providers=(), routes=(), metering=Metering()), lambda settled: None)
+    assert keeper is not None
+    route = Route(name="m", targets=())
+    account = keeper.account(cast("Recorder", None), "st_1", OpenAIChatClient(), request, route, None)
+    assert 100 < account.prompt_about() < 2_000

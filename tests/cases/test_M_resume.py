@@ -32,6 +32,18 @@ async def events(gateway: LiveGateway, stream: str, after: int = 0, **headers: s
         client.close()
 
 
+async def test_M1_who_answers_is_told_where_a_stream_is_taken_up_too(rig: Rig) -> None:
+    gateway = await rig.gateway(await rig.upstream(ANSWER))
+    first = await gateway.ask(headers=ON)
+    client = await gateway.connect()
+    await client.request("GET", f"/v1/streams/{first.headers['x-penstock-stream']}/events")
+    again = await client.answer()
+    client.close()
+    own = [name for name in first.headers if name.startswith("x-penstock-")]
+    assert len(own) == 3
+    assert [again.headers[name] for name in own] == [first.headers[name] for name in own]
+
+
 async def live(gateway: LiveGateway) -> str:
     """The id of the stream that was accepted last."""
     await until(lambda: gateway.accepted)

@@ -50,6 +50,15 @@ def test_counts_and_the_mark(events, place, folds):
     assert tally.exact is not any(isinstance(event, ToolArguments) for event in events)
 
 
+def test_what_is_not_counted_yet_is_told_by_its_length():
+    tally = Tally(BYTE_METER)
+    tally.heard += [Text("x" * SLICE), Text("y" * (2 * SLICE)), Reasoning("z" * 10)]
+    tally.mark()
+    assert tally.about() == Tokens(output=SLICE + 2 * SLICE // 4, reasoning=3)
+    tally.finish()
+    assert tally.about() == tally.tokens() == Tokens(output=3 * SLICE, reasoning=10)
+
+
 def test_a_long_text_is_counted_in_slices():
     tally, text = Tally(BYTE_METER), mixed(10 * SLICE, seed=4)
     tally.heard.append(Text(text))

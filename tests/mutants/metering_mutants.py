@@ -31,6 +31,22 @@ METERED = [
         METERING,
     ),
     Mutant(
+        "a placeholder is told for what was generated",
+        "7",
+        "stream/telling.py",
+        "reported.generated < made.generated",
+        "reported.generated > made.generated",
+        "stream/test_plays_told.py",
+    ),
+    Mutant(
+        "usage is told twice",
+        "7",
+        "wire/openai_chat.py",
+        "self._usage_told or alone",
+        "self._usage_told",
+        "stream/test_plays_told.py",
+    ),
+    Mutant(
         "all of a stream is delivered, whoever left",
         "7",
         "metering/tally.py",

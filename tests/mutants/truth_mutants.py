@@ -17,8 +17,8 @@ TRUTH = [
         "the usage frame leaks",
         "10",
         DECODER,
-        "return None if alone and not self._expose_usage else frame",
-        "return frame",
+        "if alone and not self._expose_usage:",
+        "if not alone and self._expose_usage is None:",
         "wire/test_chat_decoder.py",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anthropic
 import msgspec
 import openai
 import pytest
@@ -124,6 +125,29 @@ async def test_models_are_those_of_the_key(rig: Rig, key: Key, names: list[str])
     gateway = await locked(rig)
     async with sdk(gateway, key.key) as client:
         assert [model.id async for model in client.models.list()] == names
+
+
+async def test_a_model_can_be_looked_up(rig: Rig) -> None:
+    gateway = await locked(rig)
+    async with sdk(gateway, ONE.key) as client:
+        assert (await client.models.retrieve("m")).id == "m"
+        with pytest.raises(openai.NotFoundError, match="no model 'n' for the key 'team-one'"):
+            await client.models.retrieve("n")
+    async with sdk(gateway, ALL.key) as client:
+        # It would be served, by the route ``*``.
+        assert (await client.models.retrieve("meta/llama")).id == "meta/llama"
+
+
+async def test_a_model_can_be_looked_up_by_anthropics_client(rig: Rig) -> None:
+    gateway = await locked(rig)
+    root = gateway.base_url.removesuffix("/v1")
+    async with anthropic.AsyncAnthropic(base_url=root, api_key=ONE.key, max_retries=0) as client:
+        assert [model.id async for model in client.models.list()] == ["m"]
+        assert (await client.models.retrieve("m")).display_name == "m"
+        with pytest.raises(anthropic.NotFoundError) as refused:
+            await client.models.retrieve("n")
+    told = refused.value.body
+    assert isinstance(told, dict) and told["error"]["type"] == "not_found_error"
 
 
 async def test_health_and_metrics_need_no_key(rig: Rig) -> None:

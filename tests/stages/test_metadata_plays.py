@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from words import Word
@@ -13,6 +14,7 @@ from penstock.policy.metadata import Metadata
 from penstock.stages.pipeline import StagesPlan
 from penstock.testing.playbook import (
     ANY,
+    BYTE_METER,
     DONE,
     Close,
     Head,
@@ -104,6 +106,14 @@ def test_a_stopped_answer_has_its_note_too():
     play.give(Stop()).passing_over()
     assert note(sent(play)[-2])["final"] is True
     assert sent(play)[-1] == DONE
+
+
+def test_what_was_counted_is_told_as_counted():
+    made = plan(metadata=FINAL, meter=BYTE_METER)
+    play = waiting(msgspec.structs.replace(made, prompt=lambda: 7)).give(UpstreamBytes(0, chunk("Hi"))).passing_over()
+    play.give(Stop()).passing_over()
+    told = note(sent(play)[-2])
+    assert (told["usage"]["input"], told["usage"]["output"], told["counted"]) == (7, 2, True)
 
 
 def test_an_answer_without_the_end_marker_has_its_note_at_its_end():

@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def filled(run: Run) -> Run:
-    assert run("ledger", "migrate").output == "migrations that were applied: 1\n"
+    assert run("ledger", "migrate").output == "migrations that were applied: 2\n"
     assert run("ledger", "migrate").output == "the ledger is up to date\n"
     database = connect("sqlite:///penstock.db")
     database.put(
@@ -78,13 +78,17 @@ def test_every_row_from_a_cursor_on(filled: Run) -> None:
     [
         (("usage", "--since", "soon"), 2, "'soon' is no instant; allowed: Unix seconds, a date"),
         (("usage", "--by", "colour"), 2, "'colour' is not one of"),
-        (("usage",), 1, "there is no ledger at penstock.db"),
+        (("usage",), 1, "there is no ledger at penstock.db: start the gateway, which makes it"),
+        (("usage", "--colour"), 2, "`penstock usage --help` says what there is"),
+        (("bogus",), 2, "No such command 'bogus'; `penstock --help` says what there is"),
+        (("replay", "no.tape"), 2, "no.tape: cannot be read: No such file or directory; name a recording"),
     ],
 )
 def test_mistakes(run: Run, arguments: tuple[str, ...], code: int, said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == code
     assert said in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_without_a_ledger(run: Run) -> None:

@@ -141,6 +141,8 @@ def test_a_stop_tells_usage_to_who_asked():
     asking = client(b'{"model":"gpt","stream":true,"stream_options":{"include_usage":true}}')
     _, usage, _ = frames_of(asking.stop_frames("", "", Usage(input=5, output=2, reasoning=3, cache_read=4)))
     assert data(usage)["choices"] == []
-    assert data(usage)["usage"] == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    told = data(usage)["usage"]
+    assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (9, 5, 14)
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 3}
     assert (data(usage)["id"], data(usage)["model"]) == ("st_1", "gpt")
     assert len(frames_of(asking.stop_frames("", "", None))) == 2

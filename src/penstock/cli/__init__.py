@@ -7,13 +7,14 @@ import click
 from penstock import __version__
 from penstock.bench.command import bench_command
 from penstock.cli.check import check_command
+from penstock.cli.one_line import OneLineGroup
 from penstock.cli.reload import reload_command
 from penstock.cli.serve import demo_command, serve_command
 from penstock.cli.usage import ledger_command, usage_command
 from penstock.sim.command import replay_command, sim_command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("penstock", cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="penstock")
 def main() -> None:
     """The streaming gateway for AI responses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -12,6 +13,7 @@ from penstock.outcome import Outcome
 from penstock.ports import Sink
 from penstock.stream import head
 from penstock.stream.commands import Seal
+from penstock.stream.inputs import Headers
 from penstock.stream.numbering import EVENTS, WHOLE, event, named
 from penstock.stream.ring import Overwritten, Ring
 
@@ -51,6 +53,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     patience: float | None = 10.0
     overwritten: bytes = b""
     """Told to a reader whose next frame is not held any more."""
+    served: Callable[[], tuple[str | None, int]] = lambda: (None, 0)
+    """The target that serves the stream and the number of attempts, as far as they are known by now."""
 
 
 class Reader:
@@ -143,7 +147,7 @@ class Reader:
         body = seal.body or b""
         fields = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
         self._headed = True
-        self._sink.head(seal.status, fields + head.own(self._manner.stream, target=None, attempts=0))
+        self._sink.head(seal.status, fields + self._own())
         self._sink.write(body)
         self._end(cut=False)
 
@@ -151,7 +155,11 @@ class Reader:
         if not self._headed:
             self._headed = True
             fields = head.event_stream(self._manner.content_type)
-            self._sink.head(200, fields + head.own(self._manner.stream, target=None, attempts=0))
+            self._sink.head(200, fields + self._own())
+
+    def _own(self) -> Headers:
+        target, attempts = self._manner.served()
+        return head.own(self._manner.stream, target=target, attempts=attempts)
 
     def _end(self, *, cut: bool) -> None:
         self._over()

@@ -36,6 +36,7 @@ from penstock.server.lane import Lane, lane_of
 from penstock.server.limiting import Limiting
 from penstock.server.listening import Silences
 from penstock.server.merging import Merging, merges
+from penstock.server.models import Models
 from penstock.server.resume import Resuming, Taken
 from penstock.server.routing import Router
 from penstock.server.streams_api import StreamsApi
@@ -45,7 +46,6 @@ from penstock.store.shared import Store
 from penstock.stream.machine import Stream
 from penstock.telemetry.metrics import Metrics
 from penstock.upstream.pool import Pool
-from penstock.wire import json
 from penstock.wire.base import ClientWire
 from penstock.wire.openai_errors import bad_request_body
 from penstock.wire.registry import client_wire_at
@@ -118,9 +118,9 @@ class Application:
         self._keyring = Keyring(config.keys)
         held = HeldResponses(config, router.upstream, self._held, self._running_pool)
         self._api = StreamsApi(self._resuming, self._keyring, self._read, held)
+        self._models = Models(router, self._keyring)
         self._hedging = Hedging(config.routes, self._recorder, self._clock, self._hedging)
         self._paths: dict[str, dict[str, Handler]] = {
-            "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
         }
@@ -191,9 +191,10 @@ class Application:
         # A base URL that ends in a slash makes "//" of every path: that is no reason for a 404.
         path = "/" + "/".join(filter(None, scope["path"].removeprefix(scope.get("root_path", "")).split("/")))
         wire = client_wire_at(path)
-        methods = {"POST": self._stream} if wire is not None else self._paths.get(path) or self._api.at(path)
+        methods = {"POST": self._stream} if wire is not None else self._at(path)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         stream = ids.stream_id(os.urandom(13))
+        scope["penstock.stream"], scope["penstock.wire"], scope["penstock.path"] = stream, wire, path
         try:
             if methods is None:
                 raise BadRequest(f"there is nothing at {path}", status=404, code="not_found")
@@ -201,10 +202,10 @@ class Application:
             if handler is None:
                 allowed = ", ".join(methods)
                 raise BadRequest(f"{path} takes {allowed}", status=405, code="method_not_allowed")
-            scope["penstock.stream"], scope["penstock.wire"], scope["penstock.path"] = stream, wire, path
             await handler(scope, receive, send)
         except BadRequest as error:
             self._metrics.refused(error.code)
+            wire = scope["penstock.wire"]
             extra = [(b"retry-after", b"1")] if error.status == 503 else list(error.headers)
             if error.status == 405 and methods:
                 extra.append((b"allow", ", ".join(methods).encode()))
@@ -217,6 +218,9 @@ class Application:
                 await answer(send, error.status, body, extra=extra)
         except ClientGone:
             self._metrics.refused("client_closed")
+
+    def _at(self, path: str) -> dict[str, Handler] | None:
+        return self._paths.get(path) or self._api.at(path) or self._models.at(path)
 
     # -- streams --------------------------------------------------------------------------------------------------
 
@@ -261,7 +265,7 @@ class Application:
         account = None
         if self._bookkeeper is not None:
             account = recorder = self._bookkeeper.account(recorder, plan.stream, wire, request, route, key)
-            plan = msgspec.structs.replace(plan, cost=account.cost)
+            plan = msgspec.structs.replace(plan, cost=account.cost, prompt=account.prompt_about)
         log = self._resuming.begin(plan, owner)
         machine = Stream(plan, self._clock())
         if account is not None and self._ledger is not None:
@@ -355,15 +359,6 @@ class Application:
         return self._pool
 
     # -- the rest -------------------------------------------------------------------------------------------------
-
-    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._keyring.who(scope["headers"])
-        data = [
-            {"id": route.name, "object": "model", "created": 0, "owned_by": route.targets[0].provider}
-            for route in self._router.models
-            if key is None or not key.models or route.name in key.models
-        ]
-        await answer(send, 200, json.dumps({"object": "list", "data": data}))
 
     async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, 200, b'{"status":"ok"}')

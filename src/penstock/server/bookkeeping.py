@@ -24,6 +24,7 @@ from penstock.metering.row import Row, opened
 from penstock.metering.tally import Meter
 from penstock.ports import Recorder
 from penstock.request import StreamRequest
+from penstock.server.limiting import asked
 from penstock.store.ledger import Ledger, LedgerUnavailable
 from penstock.stream.asked import prompt_of, tier_of
 from penstock.stream.plan import Plan
@@ -223,15 +224,22 @@ class Account:
         """Its row as it stands; False: more will be known of it soon."""
         if self._sketch is None:
             self._sketch = self._keeper.terms(self._billing, self._request, lambda meter: self._guess)
-            size = sum(len(bytes(value)) for value in self._request.body.values())
-            if size <= SHORT:
-                self._guess = prompts.Counted(size // BYTES_A_TOKEN, exact=False)
-            else:
+            self._guess = self._by_length()
+            if self._guess is None:
                 self._keeper.later(self._estimate)
                 return so_far(summary, self.row, at, self._sketch), False
         tallies = [tally for attempt in summary.attempts for tally in attempt.tallies]
         countable = all(tally.meter.vocabulary() is not None for tally in tallies)
         return so_far(summary, self.row, at, self._sketch), countable
+
+    def _by_length(self) -> prompts.Counted | None:
+        size = sum(len(bytes(value)) for value in self._request.body.values())
+        return None if size > SHORT else prompts.Counted(size // BYTES_A_TOKEN, exact=False)
+
+    def prompt_about(self) -> int:
+        """See `plan.Plan.prompt`. A long one that was not read yet is taken by its length, but for files in it."""
+        guess = self._guess or self._by_length()
+        return asked(self._request)[0] if guess is None else guess.tokens
 
     def cost(self, summary: Summary) -> int | None:
         """See `plan.Plan`."""

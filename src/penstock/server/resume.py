@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -199,7 +200,17 @@ class Resuming:
             first, source = found.ring.first, found
         if after + 1 < first:
             raise gone(f"the frames {after + 1} to {first - 1} are no longer held (journal.per_stream)")
+        manner = msgspec.structs.replace(manner, served=partial(self._served, found.facts.stream))
         return Taken(source=source, after=after, manner=manner)
+
+    def _served(self, stream: str) -> tuple[str | None, int]:
+        """As the head of the stream's own answer says it: who serves it once that is sure, and at a failure how many
+        tried. Nothing of a stream of another gateway."""
+        known = self._live.get(stream)
+        shown = self._ended.get(stream) if known is None else _shown(known, None)
+        if shown is None or not (shown["committed"] or shown["outcome"]):
+            return None, 0
+        return shown["target"] if shown["committed"] else None, shown["attempts"]
 
     # -- seeing and stopping --------------------------------------------------------------------------------------
 
@@ -317,7 +328,9 @@ def _shown(known: Known, outcome: Outcome | None) -> dict[str, Any]:
         "model": account.model,
         "client_wire": account.client_wire,
         "streamed": account.streamed,
+        "committed": account.committed,
         "target": served.target if served is not None else None,
+        "attempts": len(account.attempts),
         "token_events": account.token_events,
     }
 

@@ -76,7 +76,7 @@ def replay_command(tape: Path, host: str, port: int, speed: float, gap: float) -
     try:
         loaded = load_tape(tape, gap)
     except TapeError as error:
-        _fail(str(error))
+        _fail(str(error), 2)
 
     def announce(server: Server) -> list[str]:
         return [f"replaying {tape} on {server.origin}", _curl(f"{server.origin}/v1/chat/completions", "{}")]
@@ -88,9 +88,9 @@ def _curl(address: str, body: str) -> str:
     return f"try: curl -N {address} -H 'content-type: application/json' -d '{body}'"
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     click.echo(f"penstock: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _serve(server: Server, announce: Callable[[Server], list[str]], quiet: bool) -> None:

@@ -84,7 +84,8 @@ def load_tape(path: Path, gap: float = DEFAULT_GAP) -> Tape:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TapeError(f"{path}: cannot be read: {error.strerror}") from error
+        reason = f"{error.strerror}; name a recording, or a plain .sse or .ndjson file"
+        raise TapeError(f"{path}: cannot be read: {reason}") from error
     if path.suffix in (".sse", ".ndjson"):
         frames = frames_of(data, path.suffix)
         events = [(place * gap, frame) for place, frame in enumerate(frames)]

@@ -19,7 +19,9 @@ _WINDOW = 8192
 class Halt(Block, frozen=True, gc=False):
     """The answer ends here as if the model had ended it: with this finish."""
 
-    finish: Literal["stop", "length"] = "stop"
+    finish: Literal["stop", "stop_sequence", "length"] = "stop"
+    sequence: str = ""
+    """The client's own one at which it ends."""
 
 
 class MaxCharacters(msgspec.Struct, frozen=True):
@@ -121,9 +123,11 @@ class _Stopping(_Guard):
         if channel.kind != "text":
             return text
         text = self._held.pop(channel, "") + text
-        places = [place for sequence in self._sequences if (place := text.find(sequence)) >= 0]
+        places = [(place, sequence) for sequence in self._sequences if (place := text.find(sequence)) >= 0]
         if places:
-            return Halt("a stop sequence of the client's was passed (guards.stop_sequences)", text[: min(places)])
+            place, sequence = min(places, key=lambda found: found[0])
+            reason = "a stop sequence of the client's was passed (guards.stop_sequences)"
+            return Halt(reason, text[:place], "stop_sequence", sequence)
         keep = max(_overlap(text, sequence) for sequence in self._sequences)
         if keep:
             self._held[channel] = text[-keep:]

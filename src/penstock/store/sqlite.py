@@ -24,7 +24,8 @@ class Sqlite:
     def __init__(self, path: str, *, create: bool = True):
         self._path = path
         if not create and not Path(path).exists():
-            raise StoreError(f"there is no ledger at {path}")
+            todo = "start the gateway, which makes it, or name another with ledger: {url: …}"
+            raise StoreError(f"there is no ledger at {path}: {todo}")
         with self._named():
             # Autocommit: transactions are begun by hand.
             self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)

@@ -23,6 +23,7 @@ from penstock.stream.plan import Plan
 from penstock.stream.staged import Judge, StagedClient
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
+from penstock.stream.telling import tell
 from penstock.wire.edit_runs import Place
 
 
@@ -154,8 +155,7 @@ class CheckedClient(StagedClient):
 
     def _halt(self, verdict: Halt, now: float) -> None:
         self._complete = True
-        finish = self._editor.finish(verdict.finish, self._account.usage)
-        self._deliver(finish or b"")
+        self._deliver(self._finish(verdict))
         self._await()
         self.end(now)
 
@@ -208,7 +208,7 @@ class CheckedClient(StagedClient):
 
     def _filtered(self) -> bytes | None:
         self._shown.closed = True
-        finish = self._seen.finish("content_filter", self._account.usage)
+        finish = self._seen.finish("content_filter", tell(self._plan, self._account))
         offence = self._checks.offence
         if finish is None or offence is None:
             return finish

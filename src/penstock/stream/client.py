@@ -116,12 +116,11 @@ class ClientSide:
         else:
             self._end(now)
 
-    def stop(self, frames: bytes, name: str, model: str, now: float, *, short: bool = False) -> None:
-        """Finish an answer whose generation was stopped on request, by ``frames`` where a writer has them. ``short``:
-        it was not, but may not be longer."""
+    def stop(self, last: bytes, now: float, *, short: bool = False) -> None:
+        """Finish an answer whose generation was stopped on request, by its ``last`` frames. ``short``: it was not, but
+        may not be longer."""
         if self.state is Client.WAITING and self._fold is None:
             self._head(None)
-        last = frames or self._plan.client.stop_frames(name, model, self._account.usage)
         self.put(shortened(self._plan.client_wire, last) if short else last)
         self.end(now)
 

@@ -11,6 +11,7 @@ from penstock.stream import faults, inputs
 from penstock.stream.plan import Plan
 from penstock.stream.states import Client, Upstream
 from penstock.stream.summary import Summary
+from penstock.stream.telling import tell
 
 if TYPE_CHECKING:
     from penstock.stream.attempt import Attempt
@@ -86,13 +87,16 @@ class Departure:
         if self._outcome is not None or self.over:
             return
         attempt = self._upstream.attempt
-        said = attempt.decoder.stop() if attempt is not None and attempt.state is Upstream.STREAMING else b""
+        begun = attempt is not None and (attempt.state is Upstream.STREAMING or attempt.beginning is not None)
         self.stopped(reason, now, outcome)
+        usage = tell(self._plan, self._account)
+        said = attempt.decoder.stop(usage) if attempt is not None and begun else b""
         if short := outcome is Outcome.BUDGET_EXCEEDED:
             self.epoch += 1
             self._account.reason = reason
         shown = self._upstream.model if self._plan.delivery.served_model == "show" else ""
-        self._client.stop(said, self._upstream.name, shown, now, short=short)
+        last = said or self._plan.client.stop_frames(self._upstream.name, shown, usage)
+        self._client.stop(last, now, short=short)
         self.settled(now, reuse=False)
 
     def stopped(self, reason: str, now: float, outcome: Outcome = Outcome.STOPPED) -> None:

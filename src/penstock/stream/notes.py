@@ -85,18 +85,20 @@ def note(
     cost: Callable[[Summary], int | None] | None = None,
 ) -> bytes:
     """The note as JSON on one line. ``frames``: those that the receipt is over."""
-    served = account.served
+    served, usage = account.served, account.told or account.usage
     told: dict[str, Any] = {
         "stream": account.stream,
         "final": final,
         "target": served.target if served else None,
         "attempts": len(account.attempts),
-        "usage": None if account.usage is None else msgspec.to_builtins(account.usage),
+        "usage": None if usage is None else msgspec.to_builtins(usage),
         "token_events": account.token_events,
         "redactions": dict(found),
         "tags": account.tags,
         "receipt": f"sha256:{receipt}",
     }
+    if account.told is not None:
+        told["counted"] = True
     if cost is not None:
         nanos = cost(account)
         told["cost_usd"] = None if nanos is None else money.to_dollars(nanos)

@@ -125,6 +125,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the client is told inside the stream; None: nothing."""
     cost: Callable[[Summary], int | None] | None = None
     """For that: nano-dollars of a stream that is complete but for its last frame; None: not known yet."""
+    prompt: Callable[[], int | None] | None = None
+    """About how many tokens the request has, for answers that end before their provider has said it; None: unknown."""
     tape: Tape | None = None
     """Takes a copy of the answer; None: none is kept."""
     tags: tuple[tuple[str, str], ...] = ()

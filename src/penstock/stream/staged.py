@@ -23,6 +23,7 @@ from penstock.stream.plan import Plan
 from penstock.stream.sent import Sent
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
+from penstock.stream.telling import tell
 from penstock.wire.edit_runs import ALONE
 
 _UNFLUSHED = frozenset({Outcome.CLIENT_CLOSED, Outcome.SLOW_CLIENT, Outcome.BLOCKED})
@@ -198,18 +199,22 @@ class StagedClient(ClientSide):
 
     # -- endings --------------------------------------------------------------------------------------------------
 
-    def stop(self, frames: bytes, name: str, model: str, now: float, *, short: bool = False) -> None:
+    def stop(self, last: bytes, now: float, *, short: bool = False) -> None:
         """See `ClientSide`. What is held comes first."""
         self.now = now
         self._drain()
-        super().stop(frames, name, model, now, short=short)
+        super().stop(last, now, short=short)
 
     def _halt(self, verdict: Halt, now: float) -> None:
         """Finish the answer here as the verdict says."""
         if not self._through:
             self._commit()
-        self._send_on(self._editor.finish(verdict.finish, self._account.usage) or b"")
+        self._send_on(self._finish(verdict))
         self.end(now)
+
+    def _finish(self, verdict: Halt) -> bytes:
+        usage = tell(self._plan, self._account)
+        return self._editor.finish(verdict.finish, usage, verdict.sequence) or b""
 
     def fail(self, failure: Failure, now: float) -> None:
         """See `ClientSide`. A client that has text gets the rest of it, and one that is blocked the wire's own finish
@@ -238,7 +243,7 @@ class StagedClient(ClientSide):
 
     def _filtered(self) -> bytes | None:
         """The wire's own finish for what was blocked."""
-        return self._editor.finish("content_filter", self._account.usage)
+        return self._editor.finish("content_filter", tell(self._plan, self._account))
 
     def release(self) -> None:
         """See `ClientSide`."""

@@ -72,6 +72,8 @@ class Summary(msgspec.Struct, kw_only=True):
     token_events: int = 0
     bytes_out: int = 0
     usage: Usage | None = None
+    told: Usage | None = None
+    """What the client was told instead, of an answer that Penstock ended: counted here, or estimated (`telling`)."""
     finish: str | None = None
     malformed: int = 0
     keepalives: int = 0

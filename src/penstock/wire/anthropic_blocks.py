@@ -137,5 +137,18 @@ def read_usage(raw: dict[str, Any]) -> Usage:
     )
 
 
+def last_usage(usage: Usage | None) -> dict[str, int]:
+    """What ``message_delta`` says of it: all of it until there, the prompt too where that is known."""
+    if usage is None:
+        return {"output_tokens": 0}
+    prompt = {
+        "input_tokens": usage.input,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+    }
+    known = {name: tokens for name, tokens in prompt.items() if tokens is not None}
+    return known | {"output_tokens": (usage.output or 0) + (usage.reasoning or 0)}
+
+
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

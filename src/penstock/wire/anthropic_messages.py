@@ -25,8 +25,9 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing import sse
+from penstock.usage import Usage
 from penstock.wire import json
-from penstock.wire.anthropic_blocks import Blocks, finish_kind, read_usage
+from penstock.wire.anthropic_blocks import Blocks, finish_kind, last_usage, read_usage
 from penstock.wire.anthropic_errors import error_in_text, error_report
 from penstock.wire.base import Decoded
 from penstock.wire.filling import BLANKS, Likeness
@@ -276,7 +277,7 @@ class MessagesDecoder:
         """``message_stop``, where the provider finished its answer without: the TypeScript SDK takes it for broken."""
         return b"" if self.marked else _MESSAGE_STOP
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The open blocks closed, a finish, the end; empty where no message has begun."""
         if self._id is None or self.marked:
             return b""
@@ -286,7 +287,8 @@ class MessagesDecoder:
         )
         if self._finish is None:
             delta = {"stop_reason": "end_turn", "stop_sequence": None}
-            body = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": self._output_tokens}}
+            tokens = {"output_tokens": self._output_tokens} if usage is None else last_usage(usage)
+            body = {"type": "message_delta", "delta": delta, "usage": tokens}
             out += _named("message_delta", json.dumps(body))
         return out + _MESSAGE_STOP
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.usage import Usage
 from penstock.wire import json
+from penstock.wire.anthropic_blocks import last_usage
 from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number
 from penstock.wire.edit_runs import Kind, Place, Texts
 from penstock.wire.edit_splice import Spot
@@ -18,7 +19,12 @@ _DELTAS: dict[str, tuple[str, Kind]] = {
     "input_json_delta": ("partial_json", "arguments"),
     "compaction_delta": ("content", "text"),
 }
-_FINISH: dict[FinishKind, str] = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+_FINISH: dict[FinishKind, str] = {
+    "stop": "end_turn",
+    "stop_sequence": "stop_sequence",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+}
 
 
 class MessagesEditor(SSEEditor):
@@ -108,13 +114,12 @@ class MessagesEditor(SSEEditor):
             delta = {"type": "compaction_delta", "content": text}
         return _named("content_block_delta", {"index": self._shown(index), "delta": delta})
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`."""
         out = [_named("content_block_stop", {"index": self._shown(index)}) for index in self._open]
         if not self._finished:
-            delta = {"stop_reason": _FINISH[kind], "stop_sequence": None}
-            tokens = 0 if usage is None else (usage.output or 0) + (usage.reasoning or 0)
-            out.append(_named("message_delta", {"delta": delta, "usage": {"output_tokens": tokens}}))
+            delta = {"stop_reason": _FINISH[kind], "stop_sequence": sequence or None}
+            out.append(_named("message_delta", {"delta": delta, "usage": last_usage(usage)}))
         return b"".join(out) + _named("message_stop", {})
 
 

@@ -95,8 +95,9 @@ class Decoder(Protocol):
         """What a client must still get after a complete answer's last frame; empty on equal wires."""
         ...
 
-    def stop(self) -> bytes:
-        """The frames that finish an answer which is stopped in its middle; empty to leave that to the session."""
+    def stop(self, usage: Usage | None = None) -> bytes:
+        """The frames that finish an answer which is stopped in its middle, with this usage; empty to leave that to the
+        session."""
         ...
 
     def oddities(self) -> list[str]:

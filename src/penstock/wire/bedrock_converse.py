@@ -24,6 +24,7 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing import eventstream
+from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.bedrock_blocks import Blocks, finish_kind, is_known, read_usage
@@ -210,7 +211,7 @@ class ConverseDecoder:
         """Nothing: the provider's own frames were all."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """Nothing: no client speaks this wire."""
         return b""
 

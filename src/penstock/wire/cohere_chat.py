@@ -259,10 +259,10 @@ class CohereDecoder:
         """Nothing: the provider's own frames were all."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The content that is open is closed, and the answer with it. A call that is not whole stays open."""
         closing = b"" if self._open is None else event_frame({"type": "content-end", "index": self._open})
-        return closing + last_frame(self._id, None)
+        return closing + last_frame(self._id, usage)
 
     def oddities(self) -> list[str]:
         """What was tolerated in a complete answer."""

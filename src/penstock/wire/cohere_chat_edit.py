@@ -12,6 +12,7 @@ from penstock.wire.edit_splice import Spot, only
 
 _PLAN: Place = ("reasoning", 0, 1_000)
 """The channel of the plan before tool calls."""
+_FINISH: dict[FinishKind, str] = {"stop": "COMPLETE", "stop_sequence": "STOP_SEQUENCE", "length": "MAX_TOKENS"}
 _TEXTS: dict[str, Kind] = {"text": "text", "thinking": "reasoning"}
 
 
@@ -107,12 +108,12 @@ class CohereEditor(SSEEditor):
             said = {"content": {"text": text} if kind == "text" else {"thinking": text}}  # type: ignore[dict-item]
         return event_frame({"type": name, "index": index, "delta": {"message": said}})
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`. The wire has no finish for what was blocked."""
         if kind == "content_filter":
             return None
         closing = b"".join(event_frame({"type": "content-end", "index": index}) for index in self._open)
-        return closing + last_frame(self._id, usage, "MAX_TOKENS" if kind == "length" else "COMPLETE")
+        return closing + last_frame(self._id, usage, _FINISH[kind])
 
 
 _EVENT, _DELTA, _CONTENT = (frozenset(names) for names in (("type", "index", "delta"), ("message",), ("content",)))

@@ -182,7 +182,7 @@ class CohereV1Decoder:
         """Nothing."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """Nothing."""
         return b""
 

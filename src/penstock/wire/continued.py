@@ -119,9 +119,9 @@ class Remembered:
         """The wire's own end."""
         return self.inner.ending()
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The finish of an answer that was stopped."""
-        return self.inner.stop()
+        return self.inner.stop(usage)
 
     def oddities(self) -> list[str]:
         """What was tolerated."""
@@ -157,9 +157,9 @@ class Continued(Translated):
         """What waits at the seam, and the client wire's own end."""
         return self._rest() + super().ending()
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The same for an answer that was stopped."""
-        return self._rest() + super().stop()
+        return self._rest() + super().stop(usage)
 
     def _rest(self) -> bytes:
         text = self._seam.close()

@@ -20,7 +20,7 @@ from penstock.wire.edit_forms import Form, Seen, form_of
 from penstock.wire.edit_runs import ALONE, Kind, Place, Run, TextRun, Texts
 from penstock.wire.edit_splice import Spot, Template, template_of
 
-FinishKind = Literal["stop", "length", "content_filter"]
+FinishKind = Literal["stop", "stop_sequence", "length", "content_filter"]
 
 
 class Asked(NamedTuple):
@@ -61,8 +61,9 @@ class Editor(Protocol):
         characters. Empty where the wire has no words for it."""
         ...
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
-        """The frames that finish the answer here; None where the wire has no such finish."""
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
+        """The frames that finish the answer here, at this stop ``sequence`` if it is one; None where the wire has no
+        such finish."""
         ...
 
 

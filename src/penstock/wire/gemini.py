@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.events import ErrorReport, Event, Heartbeat, Malformed, Opaque, Start, Text, UsageReport
 from penstock.framing import sse
+from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.filling import Likeness
@@ -282,7 +283,7 @@ class GeminiDecoder:
             return b""
         return b"\r\n]" if self._array or self._elements else b"[]"
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """Nothing: the session knows all that it takes."""
         return b""
 

@@ -16,7 +16,12 @@ from penstock.wire.gemini_client import usage_metadata, wants_sse
 _OPAQUE = OPAQUE | {"thoughtSignature", "mimeType", "startIndex", "endIndex", "groundingChunkIndices"}
 _COUNTED = ("groundingMetadata", "citationMetadata", "logprobsResult")
 """What refers to the text as the provider wrote it."""
-_FINISH: dict[FinishKind, str] = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+_FINISH: dict[FinishKind, str] = {
+    "stop": "STOP",
+    "stop_sequence": "STOP",
+    "length": "MAX_TOKENS",
+    "content_filter": "SAFETY",
+}
 
 
 class GeminiEditor(SSEEditor):
@@ -142,7 +147,7 @@ class GeminiEditor(SSEEditor):
             candidate["index"] = index
         return self._chunk({"candidates": [candidate]})
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`."""
         candidates = [
             {"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": _FINISH[kind], "index": index}

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from penstock.events import Event, Start
+from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded, Decoder
 
@@ -90,9 +91,9 @@ class Renamed:
         """The wire's own end."""
         return renamed(self.inner.ending(), self._wire, self._model)
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The finish of an answer that was stopped."""
-        return renamed(self.inner.stop(), self._wire, self._model)
+        return renamed(self.inner.stop(usage), self._wire, self._model)
 
     def oddities(self) -> list[str]:
         """What was tolerated."""

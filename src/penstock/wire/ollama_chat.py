@@ -240,7 +240,7 @@ class OllamaDecoder:
         """Nothing: the provider's own lines were all."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """Nothing: the session knows all that it takes."""
         return b""
 

@@ -88,14 +88,15 @@ class OllamaEditor(FrameEditor):
             message = {"role": "assistant", "content": "", "thinking": text}
         return line({**self._top, "message": message, "done": False})
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`. The wire has no finish for what was blocked."""
         if kind == "content_filter":
             return None
         message = {"role": "assistant", "content": ""}
-        return line({**self._top, "message": message, "done": True, "done_reason": kind, **counters(usage)})
+        return line({**self._top, "message": message, "done": True, "done_reason": _FINISH[kind], **counters(usage)})
 
 
+_FINISH: dict[FinishKind, str] = {"stop": "stop", "stop_sequence": "stop", "length": "length"}
 _LINE, _MESSAGE = frozenset({"model", "created_at", "message", "done"}), frozenset({"role", *_TEXTS})
 
 

@@ -27,10 +27,12 @@ from penstock.events import (
     UsageReport,
 )
 from penstock.framing import sse
+from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.filling import LETTERS, Likeness
 from penstock.wire.openai_chat_calls import CallNumbers
+from penstock.wire.openai_chat_last import last_chunks, top_of
 from penstock.wire.openai_chat_parts import audio_parts, content_parts, string
 from penstock.wire.openai_chat_usage import read_usage
 from penstock.wire.openai_errors import error_in_field, error_in_text, error_report
@@ -98,6 +100,9 @@ class ChatDecoder:
         self._finishes: dict[int, str] = {}
         self._calls = CallNumbers()
         self._half = False
+        self._first = b""
+        """The first chunk that names the answer."""
+        self._usage_told = False
         self.marked = False
         """The end marker came."""
         self.failed = False
@@ -203,7 +208,7 @@ class ChatDecoder:
         events: list[Event] = []
         bytes_on: bytes | None = frame
         if not self._started and (chunk.id or chunk.model):
-            self._started = True
+            self._started, self._first = True, payload
             events.append(Start(string(chunk.id), string(chunk.model)))
         choices = chunk.choices
         if choices:
@@ -285,7 +290,10 @@ class ChatDecoder:
         events.append(UsageReport(usage, alone))
         if usage.output or usage.reasoning:
             self.reported_output = True
-        return None if alone and not self._expose_usage else frame
+        if alone and not self._expose_usage:
+            return None
+        self._usage_told = self._usage_told or alone
+        return frame
 
     def _without_repeated_finish(self, frame: bytes, payload: bytes, events: list[Event]) -> bytes | None:
         again = {event.choice for event in events if type(event) is Finish and event.again}
@@ -351,9 +359,13 @@ class ChatDecoder:
         """Nothing: the provider's own frames were all."""
         return b""
 
-    def stop(self) -> bytes:
-        """Nothing: the session knows all that it takes."""
-        return b""
+    def stop(self, usage: Usage | None = None) -> bytes:
+        """A finish for every choice that has none, the usage where the client is to see it; empty where no chunk has
+        named the answer."""
+        if not self._first:
+            return b""
+        told = usage if self._expose_usage and not self._usage_told else None
+        return last_chunks(top_of(self._first), sorted(self._seen - self._finishes.keys()), told)
 
     def oddities(self) -> list[str]:
         """What was tolerated in a complete answer: words for its log line."""

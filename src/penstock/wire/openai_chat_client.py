@@ -14,6 +14,7 @@ from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.continued import Beginning
 from penstock.wire.openai_chat_fold import ChatFold
+from penstock.wire.openai_chat_last import DONE, last_chunks
 from penstock.wire.openai_chat_writer import ChatWriter
 from penstock.wire.openai_errors import error_body, error_frame
 
@@ -118,19 +119,12 @@ class ChatClient:
 
     def end_marker(self) -> bytes:
         """The wire's last word."""
-        return b"data: [DONE]\n\n"
+        return DONE
 
     def stop_frames(self, name: str, model: str, usage: Usage | None) -> bytes:
-        """The frames that finish an answer which was stopped on request."""
+        """An answer without output. One that had begun is finished by its decoder or writer."""
         top = {"id": name or self._stream, "object": "chat.completion.chunk", "created": self._request.accepted}
         top["model"] = model or self._request.model
-        finish = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "stop"}
-        frames = [{**top, "choices": [finish]}]
-        if self._request.include_usage and usage is not None:
-            tokens = {
-                "prompt_tokens": (usage.input or 0) + (usage.cache_read or 0) + (usage.cache_write or 0),
-                "completion_tokens": (usage.output or 0) + (usage.reasoning or 0),
-            }
-            tokens["total_tokens"] = sum(tokens.values())
-            frames.append({**top, "choices": [], "usage": tokens})
-        return b"".join(b"data: " + json.dumps(frame) + b"\n\n" for frame in frames) + self.end_marker()
+        asked = self._request
+        told = usage if asked.include_usage or not asked.stream else None
+        return last_chunks(top, (0,), told, delta={"role": "assistant", "content": ""})

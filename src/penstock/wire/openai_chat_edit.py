@@ -168,14 +168,15 @@ class ChatEditor(SSEEditor):
             out.append(self._chunk({"choices": [choice]}))
         return b"".join(out)
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`."""
         out = [
-            self._chunk({"choices": [{"index": index, "delta": {}, "finish_reason": kind}]})
+            self._chunk({"choices": [{"index": index, "delta": {}, "finish_reason": _FINISH[kind]}]})
             for index, finished in sorted((self._choices or {0: False}).items())
             if not finished
         ]
-        if self._asked.request.include_usage and usage is not None:
+        asked = self._asked.request
+        if (asked.include_usage or not asked.stream) and usage is not None:
             out.append(self._chunk({"choices": [], "usage": usage_object(usage)}))
         return b"".join(out) + b"data: [DONE]\n\n"
 
@@ -183,6 +184,12 @@ class ChatEditor(SSEEditor):
         return b"data: " + json.dumps({**self._top, **fields}) + b"\n\n"
 
 
+_FINISH: dict[FinishKind, str] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+}
 _PLAIN_TOP = frozenset(
     {"id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "provider", "obfuscation"}
 )

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.events import EndMarker, ErrorReport, Event, Heartbeat, Malformed, Opaque, Text
 from penstock.framing import sse
+from penstock.usage import Usage
 from penstock.wire import json
 from penstock.wire.base import Decoded
 from penstock.wire.filling import LETTERS, Likeness
@@ -194,9 +195,9 @@ class ResponsesDecoder:
         """Nothing: the provider's own frames were all."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The copies of what is open and ``response.completed``, numbered on."""
-        return b"" if self._reader.terminal or self.failed else self._reader.answer.stop(None)
+        return b"" if self._reader.terminal or self.failed else self._reader.answer.stop(usage)
 
     def oddities(self) -> list[str]:
         """Nothing is tolerated that is not complete."""

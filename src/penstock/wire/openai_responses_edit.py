@@ -45,6 +45,7 @@ _PARTS: dict[str, tuple[Kind, int, str]] = {
 }
 _REASONS: dict[FinishKind, str | None] = {
     "stop": None,
+    "stop_sequence": None,
     "length": "max_output_tokens",
     "content_filter": "content_filter",
 }
@@ -222,7 +223,7 @@ class ResponsesEditor(SSEEditor):
         self._shift += 1
         return b"event: %b\ndata: %b\n\n" % (str(body["type"]).encode(), json.one_line(json.dumps(body)))
 
-    def finish(self, kind: FinishKind, usage: Usage | None) -> bytes | None:
+    def finish(self, kind: FinishKind, usage: Usage | None, sequence: str = "") -> bytes | None:
         """See `edit.Editor`: the session knows the items, and their texts are those that went out."""
         for place in list(self._runs):
             del self._runs[place]

@@ -152,7 +152,7 @@ class TGIDecoder:
         """Nothing."""
         return b""
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """Nothing."""
         return b""
 

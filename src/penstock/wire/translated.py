@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.events import Event, Finish
+from penstock.events import Event, Finish, UsageReport
+from penstock.usage import Usage
 from penstock.wire.base import Decoded, Decoder, Writer
 from penstock.wire.filling import Likeness
 from penstock.wire.naming import shown
@@ -68,9 +69,10 @@ class Translated:
         """The client wire's own end."""
         return self._finished() + self.writer.end()
 
-    def stop(self) -> bytes:
+    def stop(self, usage: Usage | None = None) -> bytes:
         """The client wire's finish of an answer that was stopped."""
-        return self._finished() + self.writer.stop()
+        told = b"" if usage is None else self.writer.write((UsageReport(usage),))
+        return told + self._finished() + self.writer.stop()
 
     def oddities(self) -> list[str]:
         """What was tolerated."""
