@@ -56,7 +56,7 @@ ON_THE_PATH = [
         "texts that were passed on are missing in the copies at the end",
         "6",
         PATH,
-        "        alike.passed(attempt.decoder, text, len(passed))\n",
+        "        alike.passed(text, len(passed))\n",
         "",
         "laws/test_path.py",
     ),
