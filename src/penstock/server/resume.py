@@ -188,7 +188,7 @@ class Resuming:
 
     async def _held(self, stream: str, key: Key | None) -> Log | Held:
         """A stream that is held here or in the store. Raises BadRequest (410)."""
-        found = await self._young(self._found, stream)
+        found: Log | Held | None = await self._young(self._found, stream)
         return found if found is not None and may(key, found.facts.owner) else self.readable(stream, key)
 
     async def _young(self, ask: Callable[[str], Awaitable[_T | None]], stream: str) -> _T | None:
