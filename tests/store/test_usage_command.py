@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def filled(run: Run) -> Run:
-    assert run("ledger", "migrate").output == "migrations that were applied: 1\n"
+    assert run("ledger", "migrate").output == "migrations that were applied: 2\n"
     assert run("ledger", "migrate").output == "the ledger is up to date\n"
     database = connect("sqlite:///penstock.db")
     database.put(
@@ -78,6 +78,7 @@ def test_every_row_from_a_cursor_on(filled: Run) -> None:
     [
         (("usage", "--since", "soon"), 2, "'soon' is no instant; allowed: Unix seconds, a date"),
         (("usage", "--by", "colour"), 2, "'colour' is not one of"),
+        (("usage", "--outcome", "canceled"), 2, "'canceled' is not one of 'completed', 'client_closed'"),
         (("usage",), 1, "there is no ledger at penstock.db"),
     ],
 )
