@@ -123,6 +123,7 @@ async def test_pages_and_filters(rig, start):
     ("query", "said"),
     [
         ("?colour=red", "'colour' is unknown; filters: stream, key,"),
+        ("?outcome=canceled", "outcome takes one of completed, client_closed, "),
         ("?limit=0", "limit takes a limit from 1 to 1000"),
         ("?after=x", "after takes the cursor of a row"),
         ("?since=soon", "since takes Unix seconds"),

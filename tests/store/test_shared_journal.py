@@ -68,6 +68,23 @@ async def test_M9_resumed_on_the_other_gateway(rig: Rig, redis: RedisServer) -> 
     assert rest.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("asked", ["events", "post", "shown", "stop"])
+async def test_M9_asked_for_on_the_other_gateway_before_it_can_know(rig: Rig, redis: RedisServer, asked: str) -> None:
+    one, other = await pair(rig, redis, [hdr(), role(), tok(20, gap=0.01), fin(), done()])
+    client = await one.open(headers=ON)
+    await client.head()
+    stream = client.headers["x-penstock-stream"]
+    if asked == "events":
+        assert (await events(other, stream)).endswith(b"data: [DONE]\n\n")
+    elif asked == "post":
+        assert (await other.ask(headers={"last-event-id": f"{stream}.0"})).marks == 1
+    elif asked == "shown":
+        assert (await other.get(f"/v1/streams/{stream}")).status == 200
+    else:
+        assert (await other.post(f"/v1/streams/{stream}/stop", b"")).status == 200
+    client.close()
+
+
 async def test_M2_stopped_from_the_other_gateway(rig: Rig, redis: RedisServer) -> None:
     one, other = await pair(rig, redis, [hdr(), role(), tok(1000, gap=0.02)])
     client = await one.open(headers=ON)

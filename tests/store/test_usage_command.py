@@ -78,6 +78,7 @@ def test_every_row_from_a_cursor_on(filled: Run) -> None:
     [
         (("usage", "--since", "soon"), 2, "'soon' is no instant; allowed: Unix seconds, a date"),
         (("usage", "--by", "colour"), 2, "'colour' is not one of"),
+        (("usage", "--outcome", "canceled"), 2, "'canceled' is not one of 'completed', 'client_closed'"),
         (("usage",), 1, "there is no ledger at penstock.db: start the gateway, which makes it"),
         (("usage", "--colour"), 2, "`penstock usage --help` says what there is"),
         (("bogus",), 2, "No such command 'bogus'; `penstock --help` says what there is"),

@@ -78,6 +78,14 @@ def test_a_complete_stream_is_charged_as_reported():
     assert row.ttft_ms == 1000.0
 
 
+def test_a_clock_that_is_set_back_ends_no_stream_before_its_beginning():
+    play = complete(streaming(metered(), "Hello"), finish(), DONE)
+    row = settle(play.account, OPENED, 40.0, terms()).row
+    assert play.account.duration > 0
+    assert row.ended_at == 100.0 + play.account.duration
+    assert row.duration_ms == play.account.duration * 1000
+
+
 def test_without_a_report_it_is_charged_as_counted():
     row = row_of(complete(streaming(metered(), "Hello"), finish(), DONE))
     assert row.counted == Tokens(input=100, output=5, reasoning=0)

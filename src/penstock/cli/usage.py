@@ -16,6 +16,7 @@ from penstock import money
 from penstock.cli.config_file import DEFAULT, load_config_file
 from penstock.errors import PenstockError
 from penstock.metering.row import fields
+from penstock.outcome import Outcome
 from penstock.store.connect import connect
 from penstock.store.database import Database
 from penstock.store.instants import day, parse_instant
@@ -24,6 +25,7 @@ from penstock.store.query import GROUPS, By, Query, Total
 Format = Literal["table", "json", "csv"]
 Answer = TypeVar("Answer")
 PAGE = 1000
+_OUTCOMES = [outcome.value for outcome in Outcome]
 
 
 def _instant(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -47,7 +49,7 @@ _config = click.option(
 @click.option("--by", type=click.Choice([*GROUPS, "stream"]), default="model", show_default=True, help="Sums by this.")
 @click.option("--key", help="Only this key, by name.")
 @click.option("--model", help="Only this model.")
-@click.option("--outcome", help="Only streams that ended so.")
+@click.option("--outcome", type=click.Choice(_OUTCOMES), metavar="OUTCOME", help="Only streams that ended so.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only rows behind this cursor; for --by stream.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows; for --by stream.")
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)

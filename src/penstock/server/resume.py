@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,7 +25,10 @@ from penstock.stream.inputs import Followed, Headers, Stop
 from penstock.stream.plan import Plan, Resumable
 from penstock.wire.base import ClientWire
 
+_T = TypeVar("_T")
 _WAITS = (0.02, 0.1, 0.3, 0.6)
+_YOUNG = 0.4
+"""Seconds. Another gateway's stream is known a batch after its beginning: so long it is asked for again."""
 RECENT = 1000
 """Streams that are listed after their end."""
 _LOST = "what follows in this stream is no longer held; the answer is not complete; send the request again"
@@ -185,8 +189,19 @@ class Resuming:
 
     async def _held(self, stream: str, key: Key | None) -> Log | Held:
         """A stream that is held here or in the store. Raises BadRequest (410)."""
-        found = await self._found(stream)
+        found: Log | Held | None = await self._young(self._found, stream)
         return found if found is not None and may(key, found.facts.owner) else self.readable(stream, key)
+
+    async def _young(self, ask: Callable[[str], Awaitable[_T | None]], stream: str) -> _T | None:
+        """What is answered, and asked again for a while where nobody knows the stream: it may have just begun."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + _YOUNG
+        found = await ask(stream)
+        own = self.store is None or stream in self._live or stream in self._ended
+        while found is None and not own and clock() < until:
+            await asyncio.sleep(0.03)
+            found = await ask(stream)
+        return found
 
     async def _taken(self, found: Log | Held, after: int, *, events: bool, ids: bool) -> Taken:
         manner = manner_of(found.facts, events=events, ids=ids)
@@ -254,7 +269,7 @@ class Resuming:
         shown = self._find(stream, key)
         if shown is not None or self.store is None:
             return shown or self.shown(stream, key)
-        known = await self.store.known(stream)
+        known = await self._young(self.store.known, stream)
         if known is None or not may(key, known.held.facts.owner):
             return self.shown(stream, key)
         return _elsewhere(known)

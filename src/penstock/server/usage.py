@@ -11,16 +11,17 @@ from urllib.parse import parse_qsl
 from penstock.config.values import Key
 from penstock.errors import BadRequest
 from penstock.metering.row import fields
+from penstock.outcome import Outcome
 from penstock.store.database import StoreError
 from penstock.store.instants import parse_instant
 from penstock.store.ledger import Ledger
 from penstock.store.query import MOST, Query
 from penstock.wire import json
 
-_TEXTS = ("stream", "key", "model", "outcome")
+_TEXTS = ("stream", "key", "model")
 _INSTANTS = ("since", "until")
 _NUMBERS = ("after", "limit")
-FILTERS = (*_TEXTS, *_INSTANTS, *_NUMBERS)
+FILTERS = (*_TEXTS, "outcome", *_INSTANTS, *_NUMBERS)
 
 
 async def usage_page(ledger: Ledger, key: Key | None, scope: MutableMapping[str, Any]) -> bytes:
@@ -53,8 +54,12 @@ def read_query(query: bytes, now: float) -> Query:
     return Query(**given)
 
 
-def _read(name: str, value: str, now: float) -> float:
+def _read(name: str, value: str, now: float) -> float | str:
     try:
+        if name == "outcome":
+            if value not in list(Outcome):
+                raise ValueError(f"one of {', '.join(Outcome)}")
+            return value
         if name in _INSTANTS:
             return parse_instant(value, now)
         number = int(value) if value.isascii() and value.isdigit() and len(value) < 19 else -1

@@ -137,7 +137,8 @@ def _settled(summary: Summary, opened: Row, ended_at: float, terms: Terms) -> Se
         warnings.append(drifted)
     row = msgspec.structs.replace(
         opened,
-        ended_at=ended_at,
+        # A wall clock that was set back while the stream ran is no clock for its end.
+        ended_at=ended_at if ended_at >= opened.started_at else opened.started_at + summary.duration,
         provider=known.provider or None,
         model=known.model or None,
         outcome=summary.outcome,
