@@ -65,6 +65,12 @@ class Tally:
         self.media = False
         """There was output that is no text."""
 
+    def hear(self, events: list[Event]) -> None:
+        """Take token events, and count them when there are many."""
+        self.heard += events
+        if len(self.heard) >= BATCH:
+            self.fold()
+
     def mark(self) -> None:
         """What was heard up to here was written to the client; what follows is not."""
         self._gather()

@@ -14,7 +14,7 @@ from penstock.stream.states import UPSTREAM, Upstream, UpstreamStep, step
 from penstock.stream.summary import AttemptSummary
 from penstock.usage import Usage
 from penstock.wire.base import Body, Decoder
-from penstock.wire.continued import Beginning
+from penstock.wire.continued import Beginning, Continued
 
 MAX_ERROR_BODY = 1 << 20
 """An error body longer than this is cut: it is for people to read."""
@@ -57,6 +57,11 @@ class Attempt:
         """How long it may be silent, where that is learnt, by what it says."""
         self.account: AttemptSummary | None = None
         self.tally = None if way.meter is None else Tally(way.meter)
+        self.told: Tally | None = None
+        """What a client is told of it, where that is less than it says."""
+        if way.meter is not None and isinstance(self.decoder, Continued):
+            self.told = Tally(way.meter)
+            self.decoder.hears = self.told.hear
         # What it reports. That of the current attempt is the stream's.
         self.usage: Usage | None = None
         self.finish: str | None = None

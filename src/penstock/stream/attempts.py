@@ -58,6 +58,7 @@ class Attempts:
         attempt.account.round = self.round
         attempt.account.continues = beginning is not None
         attempt.account.tally, attempt.account.runs_on = attempt.tally, way.runs_on
+        attempt.account.sent = attempt.told
         self._account.attempts.append(attempt.account)
         if self.attempt is None:
             self._promote(attempt)

@@ -207,6 +207,8 @@ class CheckedClient(StagedClient):
         return super()._rest() if self._streams_on and self._checks.cleared >= 0 else b""
 
     def _filtered(self) -> bytes | None:
+        # A finish that the client has may still wait in there for what follows it.
+        self._seen.flush()
         self._shown.closed = True
         finish = self._seen.finish("content_filter", tell(self._plan, self._account))
         offence = self._checks.offence

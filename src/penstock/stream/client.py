@@ -94,7 +94,7 @@ class ClientSide:
 
     def mark(self) -> None:
         """What was generated up to here is what the client has of this attempt."""
-        tally = None if self._winner is None else self._winner.tally
+        tally = None if self._winner is None else self._winner.told or self._winner.tally
         if tally is not None and tally is not self._marked:
             self._marked = tally
             tally.mark()

@@ -119,13 +119,18 @@ class StagedClient(ClientSide):
         self._size += len(out)
         if self._released and not self._stages.whole:
             self._commit()
-        elif self._size > self._stages.max_held and self.verdict is None:
+        elif self._size > self._stages.max_held and self.verdict is None and not self._at_its_end:
             self.verdict = Block("the answer is longer than may be held back (delivery.max_held)")
 
     @property
     def _released(self) -> bool:
         """Output goes out."""
         return self._editor.released
+
+    @property
+    def _at_its_end(self) -> bool:
+        """With its end marker the answer is whole: nothing is held back any longer."""
+        return self._attempt is not None and self._attempt.decoder.marked
 
     def _commit(self) -> None:
         """Output is released: what waits goes out."""

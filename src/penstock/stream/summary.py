@@ -42,7 +42,7 @@ class AttemptSummary(msgspec.Struct, kw_only=True):
     tally: Tally | None = None
     """What it generated, where that is counted."""
     sent: Tally | None = None
-    """What the client got of that, where it went through stages."""
+    """What the client got of that, where it went through stages or goes on with an answer."""
     runs_on: bool = False
     """Its provider goes on generating, on the bill, when it is left."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.framing.sse import SSEFramer, parse
-from penstock.stream.commands import Open, Send
+from penstock.stream.commands import Append, Open, Send
 from penstock.testing.reading import readings
 from penstock.testing.transcript import Transcript, short
 from penstock.wire import json
@@ -17,9 +17,11 @@ def law_4_an_answer_goes_on_from_what_the_client_has(transcript: Transcript) -> 
     given: Prefix | None = None
     said = ""
     streamed, read = transcript.plan.request.stream, readings(transcript)
+    # Of a resumable stream whoever comes back has what is in the journal, also while nobody is there.
+    told = Send if transcript.plan.resumable is None else Append
     for turn in transcript.turns:
         for command in turn.commands:
-            if isinstance(command, Send) and streamed:
+            if isinstance(command, told) and streamed:
                 said += text_of(command.data)
             if not isinstance(command, Open):
                 continue

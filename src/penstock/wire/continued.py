@@ -6,6 +6,8 @@ tells a further attempt as the rest of that answer: same id, no second beginning
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from penstock.errors import BadRequest
@@ -147,6 +149,8 @@ class Continued(Translated):
         self._seam = Seam(beginning.text)
         self._before = beginning.usage
         self._usage: Usage | None = None
+        self.hears: Callable[[list[Event]], None] | None = None
+        """Is given what the client is told: less than the attempt says."""
 
     @property
     def empty_is_right(self) -> bool:
@@ -163,10 +167,16 @@ class Continued(Translated):
 
     def _rest(self) -> bytes:
         text = self._seam.close()
-        return self.writer.write((Text(text),)) if text else b""
+        if not text:
+            return b""
+        if self.hears is not None:
+            self.hears([Text(text)])
+        return self.writer.write((Text(text),))
 
     def _told(self, events: tuple[Event, ...]) -> bytes | None:
         joined = tuple(one for event in events if (one := self._joined(event)) is not None)
+        if self.hears is not None:
+            self.hears([event for event in joined if event.token])
         return super()._told(joined) if joined else None
 
     def _joined(self, event: Event) -> Event | None:

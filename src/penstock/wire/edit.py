@@ -252,13 +252,20 @@ class SSEEditor(FrameEditor):
             data = block.data
         if data is None:
             return frame
-        if not data.startswith(b"{"):
+        if not data.lstrip(json.BLANKS).startswith(b"{"):
             return self.flush() + frame
         try:
             body = json.loads(data)
         except ValueError:
             # Nobody can say what is in it.
             return b""
+        return self._object(frame, block, body)
+
+    def _object(self, frame: bytes, block: sse.Block | None, body: dict[str, Any]) -> bytes:
+        """A frame with an object: what goes out now. ``block``: where it is not of the usual form."""
+        return self._edited_frame(frame, block, body)
+
+    def _edited_frame(self, frame: bytes, block: sse.Block | None, body: dict[str, Any]) -> bytes:
         self._begin_frame()
         shown = self._body(body)
         if self._spot is not None and self._spot.varies:

@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.framing.jsonarray import JSONArrayFramer
+from penstock.framing.sse import Block
 from penstock.usage import Usage
 from penstock.wire import json
-from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
+from penstock.wire.edit import OPAQUE, Asked, FinishKind, number, objects
+from penstock.wire.edit_finish import FinishEditor
 from penstock.wire.edit_runs import Kind, Place, Texts
 from penstock.wire.edit_splice import Spot, only
 from penstock.wire.gemini_client import usage_metadata, wants_sse
@@ -24,8 +26,10 @@ _FINISH: dict[FinishKind, str] = {
 }
 
 
-class GeminiEditor(SSEEditor):
+class GeminiEditor(FinishEditor):
     """See `edit.Editor`. In an array nothing is left out, so that its brackets and commas stay where they are."""
+
+    choices, finish_field = "candidates", "finishReason"
 
     def __init__(self, texts: Texts, asked: Asked):
         super().__init__(texts, asked)
@@ -53,6 +57,12 @@ class GeminiEditor(SSEEditor):
             body = json.loads(frame[start:])
         except ValueError:
             return frame[:start] + b"{}"
+        return self._object(frame, None, body)
+
+    def _edited_frame(self, frame: bytes, block: Block | None, body: dict[str, Any]) -> bytes:
+        if not self._array:
+            return super()._edited_frame(frame, block, body)
+        start = frame.find(b"{")
         self._begin_frame()
         self._body(body)
         before = b"".join(self._before)
@@ -82,7 +92,7 @@ class GeminiEditor(SSEEditor):
             shown = self._part(index, part) or shown
         finished = bool(candidate.get("finishReason"))
         self._finished[index] = self._finished.get(index, False) or finished
-        if finished:
+        if finished and self._ends:
             self._close([place for place in self._runs if place[1] == index])
         if self._changed or self._before:
             self._edited.add(index)
@@ -95,6 +105,10 @@ class GeminiEditor(SSEEditor):
                 self._walk(candidate[name], "text", index, _OPAQUE)
         self._changed = self._changed or before
         return shown or finished
+
+    def _says(self, candidate: dict[str, Any]) -> bool:
+        content = candidate.get("content")
+        return isinstance(content, dict) and any(part.get("text") != "" for part in objects(content.get("parts")))
 
     def _text_changed(self, place: Place) -> None:
         self._edited.add(place[1])

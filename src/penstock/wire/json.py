@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T")
+BLANKS = b" \t\r\n"
+"""What may stand around a value."""
 
 
 def loads(data: bytes) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 from penstock.usage import Usage
 from penstock.wire import json
-from penstock.wire.edit import OPAQUE, Asked, FinishKind, SSEEditor, number, objects
+from penstock.wire.edit import OPAQUE, Asked, FinishKind, number, objects
+from penstock.wire.edit_finish import FinishEditor
 from penstock.wire.edit_runs import Place, Texts
 from penstock.wire.edit_splice import Spot, only
 from penstock.wire.openai_chat_calls import CallNumbers
@@ -19,7 +20,7 @@ _OPAQUE = OPAQUE | {"index", "start_index", "end_index"}
 _SAYS_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-class ChatEditor(SSEEditor):
+class ChatEditor(FinishEditor):
     """See `edit.Editor`."""
 
     def __init__(self, texts: Texts, asked: Asked):
@@ -63,9 +64,9 @@ class ChatEditor(SSEEditor):
             delta = {}
         if isinstance(choice.get("text"), str):
             self._text(choice, "text", ("text", index, 0))
-        finished = choice.get("finish_reason") is not None
+        finished = bool(choice.get("finish_reason"))
         self._choices[index] = self._choices.get(index, False) or finished
-        if finished:
+        if finished and self._ends:
             self._close([place for place in self._runs if place[1] == index])
         if self._changed:
             self._edited.add(index)
@@ -80,6 +81,11 @@ class ChatEditor(SSEEditor):
             or choice.get("text") not in _SAYS_NOTHING
             or bool(choice.get("content_filter_results"))
         )
+
+    def _says(self, choice: dict[str, Any]) -> bool:
+        delta = choice.get("delta")
+        said = [value for name, value in delta.items() if name != "role"] if isinstance(delta, dict) else []
+        return any(value not in _SAYS_NOTHING for value in (*said, choice.get("text")))
 
     def _delta(self, index: int, delta: dict[str, Any]) -> None:
         content = delta.get("content")
