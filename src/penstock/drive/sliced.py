@@ -8,6 +8,7 @@ waits in order, its deadlines too, and nothing more is read of its provider. The
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from penstock.slices import MORE, Slices, Work
 from penstock.stream import commands, inputs
 from penstock.stream.plan import Plan
 
+BREATH = 0.0002
+"""Seconds that a thread leaves to the event loop between two slices."""
 T = TypeVar("T")
 
 
@@ -28,6 +31,16 @@ async def in_slices(work: Work[T], clock: Callable[[], float]) -> T:
     said = slices.run(work)
     while said is MORE:
         await asyncio.sleep(0)
+        said = slices.run()
+    return said
+
+
+def with_breaths(work: Work[T]) -> T:
+    """Do work that may be long in a thread, which leaves the event loop room between."""
+    slices = Slices[T](time.monotonic)
+    said = slices.run(work)
+    while said is MORE:
+        time.sleep(BREATH)
         said = slices.run()
     return said
 

@@ -91,10 +91,14 @@ class Pipeline:
         """The next delta of a channel; what may go out now."""
         self._spent += len(text) + _CALL
         channel = Channel(*place)
-        out = self._through(0, channel, text) if self._spent <= SIZE else self._at_length(channel, text)
-        if out and self._segments is not None and place[0] != "arguments":
-            out = self._segments.feed(place, out, self.now)
+        out = self._piece(channel, text) if self._spent <= SIZE else self._at_length(channel, text)
         return out if self._tap is None else self._tapped(place, out)
+
+    def _piece(self, channel: Channel, text: str) -> str:
+        out = self._through(0, channel, text)
+        if out and self._segments is not None and channel.kind != "arguments":
+            out = self._segments.feed(channel, out, self.now)
+        return out
 
     def _at_length(self, channel: Channel, text: str) -> str:
         """A text goes through a piece at a time: the same comes out of it."""
@@ -102,7 +106,7 @@ class Pipeline:
         give_way()
         before = self._before
         for piece in pieces(text):
-            before.append(self._through(0, channel, piece))
+            before.append(self._piece(channel, piece))
             if self.verdict is not None:
                 return ""
         self._before = []
@@ -146,9 +150,10 @@ class Pipeline:
         """What a stage lets out; its verdict ends the answer behind what the stages after it let pass of the rest."""
         if isinstance(said, str):
             return said
-        rest = "".join(self._before) + self._last_words(number + 1, channel, said.released)
+        rest = self._last_words(number + 1, channel, said.released)
         if self._segments is not None and channel.kind != "arguments":
             rest = self._segments.flush(channel, rest)
+        rest = "".join((*self._before, rest))
         self.verdict = said
         self.last = (channel, rest) if self._tapped(channel, rest) else None
         return ""
