@@ -214,6 +214,7 @@ def test_a_client_that_leaves_meanwhile_ends_the_stream():
     world.on_left()
     world.turns()
     assert world.outcome is Outcome.CLIENT_CLOSED and world.log[-1] == "close"
+    assert not world.sent, "nobody is there to be told"
 
 
 def test_a_provider_that_breaks_off_meanwhile_fails_the_stream_behind_its_text():

@@ -22,6 +22,7 @@ from penstock.stream.plan import Plan
 
 BREATH = 0.0002
 """Seconds that a thread leaves to the event loop between two slices."""
+_TOLD = frozenset({commands.Head, commands.Send, commands.End})
 T = TypeVar("T")
 
 
@@ -48,11 +49,13 @@ def with_breaths(work: Work[T]) -> T:
 class SlicedDriver(Driver):
     """See `Driver`."""
 
-    __slots__ = ("_paused", "_slices", "_stands")
+    __slots__ = ("_gone", "_paused", "_slices", "_stands")
 
     def __init__(self, *args: Any, **named: Any):
         super().__init__(*args, **named)
         self._slices = Slices[list[commands.Command]](self._now)
+        self._gone = False
+        """The client has left: what was meant for it before the machine hears of that is not carried out."""
         self._stands = False
         """It is in the middle of work."""
         self._paused: set[int] = set()
@@ -60,10 +63,14 @@ class SlicedDriver(Driver):
 
     def feed(self, happened: inputs.Input) -> None:
         """See `Driver`."""
+        self._gone = self._gone or type(happened) is inputs.ClientLeft
         self._waiting.append(happened)
         if not self._busy:
             self._busy = True
             self._work(self._next())
+
+    def _carry(self, todo: list[commands.Command]) -> None:
+        super()._carry([command for command in todo if type(command) not in _TOLD] if self._gone else todo)
 
     def _next(self) -> Work[list[commands.Command]]:
         return partial(self._machine.receive, self._waiting.popleft(), self._now())
