@@ -23,6 +23,8 @@ from penstock.stream.plan import Plan
 BREATH = 0.0002
 """Seconds that a thread leaves to the event loop between two slices."""
 _TOLD = frozenset({commands.Head, commands.Send, commands.End})
+SHORT = 1024
+"""Bytes of frames that are not worth slicing."""
 T = TypeVar("T")
 
 
@@ -129,10 +131,20 @@ class SlicedDriver(Driver):
 
 
 class _Ears(AttemptListener):
-    __slots__ = ()
+    __slots__ = ("_size",)
+
+    def __init__(self, driver: Driver, attempt: int):
+        super().__init__(driver, attempt)
+        self._size = 0
+        """Bytes since a frame has ended for certain."""
 
     def body(self, data: bytes, chunk: bytes | None = None) -> None:
-        self._driver.feed(inputs.UpstreamBytes(self._attempt, data))
+        size = self._size + len(data)
+        self._size = 0 if data.endswith(b"\n\n") else size
+        if size <= SHORT:
+            super().body(data, chunk)
+        else:
+            self._driver.feed(inputs.UpstreamBytes(self._attempt, data))
 
 
 def driver_of(plan: Plan) -> type[Driver]:
