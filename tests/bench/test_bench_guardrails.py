@@ -26,7 +26,7 @@ def test_the_routes_are_what_a_gateway_takes() -> None:
 
 
 def test_goals_are_about_rows_and_figures_that_there_are() -> None:
-    rows = {guardrails.PROSE, guardrails.HOSTILE, guardrails.PLAIN, guardrails.WINDOW}
+    rows = {guardrails.PROSE, guardrails.HOSTILE, guardrails.WHOLE, guardrails.PLAIN, guardrails.WINDOW}
     figures = {figure for figure, _, _ in guardrails.COLUMNS_OF_GUARDRAILS["guardrails"]}
     for goal in guardrails.OF_GUARDRAILS:
         assert set(goal.rows) <= rows
@@ -36,7 +36,8 @@ def test_goals_are_about_rows_and_figures_that_there_are() -> None:
 
 def test_redaction_is_told_by_prose_and_by_the_worst_of_the_others() -> None:
     found = guardrails._redaction(2000)
-    assert set(found) == {guardrails.PROSE, guardrails.HOSTILE}
+    assert set(found) == {guardrails.PROSE, guardrails.HOSTILE, guardrails.WHOLE}
+    assert found[guardrails.WHOLE]["worst_ms"] > 0
     assert found[guardrails.PROSE]["held_mean"] <= 4
     assert found[guardrails.HOSTILE]["worst_ms"] > 0 and len(measured(2000, 1)) > 10
 

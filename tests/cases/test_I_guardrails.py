@@ -161,6 +161,20 @@ async def test_the_prompt_is_redacted_before_it_leaves(rig: Rig, provider: Provi
     await gateway.record()
 
 
+@STREAM
+async def test_I3_long_texts_both_ways_are_redacted_like_short_ones(rig: Rig, stream: bool) -> None:
+    """A request of 100 KB, and an answer in one delta."""
+    text = "Write to jane.doe@example.com, not to DE89 of the 5th. " * 2000
+    upstream = await rig.upstream([hdr(), raw(role() + chunk(text) + finish() + DONE)])
+    policy = RedactPolicy(detectors=("email", "iban", "phone"), prompt=True)
+    gateway = await rig.gateway(upstream, stages=(policy,))
+    answer = await gateway.ask(stream=stream, messages=[{"role": "user", "content": text}])
+    redacted = text.replace(MAIL, "[email]").encode()
+    assert answer.status == 200 and redacted in answer.body
+    assert redacted in upstream.requests[0].body
+    assert (await gateway.record())["redactions"] == {"email": 4000}
+
+
 async def test_a_prompt_that_may_not_leave_is_refused(rig: Rig) -> None:
     upstream = await rig.upstream([hdr()])
     policy = RedactPolicy(detectors=("email",), action="block", prompt=True)

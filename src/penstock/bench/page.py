@@ -143,7 +143,8 @@ it; in between they are served by a second target. Nobody hangs: the average of 
 """,
     "guardrails": """\
 Redaction is measured by itself, in one process and on one thread; hostile texts are beginnings of something, over and
-over, and the row has the worst of them. Moderation is measured through the gateway: a service beside it
+over, and the row has the worst of them. One delta of 64 KB is worked on in slices, with the event loop's other work
+between them: a step is a slice. Moderation is measured through the gateway: a service beside it
 is asked about every text, in windows of 400 characters, and finds nothing. Passthrough: the average of before and
 after. At most three rounds.
 """,

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import click
 import msgspec
 
+from penstock.slices import MORE, Slices, Work
 from penstock.stages.contract import Channel
+from penstock.stages.pipeline import StagesPlan
 from penstock.stages.redact.policy import KINDS, RedactPolicy
 from penstock.stages.redact.redactor import Redactor
 
 PIECE = 4
 """Characters of a chunk: a token, roughly."""
+HUGE = 64 * 1024
+"""Characters of the answer of a provider that sends it in one piece."""
 
 PROSE = (
     "The quick brown fox jumps over the lazy dog, while 12 engineers in 2024 discussed whether a streaming gateway "
@@ -90,6 +95,25 @@ def measured(size: int = 100_000, repeats: int = 5) -> list[Figures]:
     return [measure(redactor, name, (unit * (size // len(unit) + 1))[:size], repeats) for name, unit in texts.items()]
 
 
+def worst_slice(size: int = HUGE, repeats: int = 3) -> float:
+    """Milliseconds of the longest step, where each of the texts comes whole: one delta of ``size`` characters. Of the
+    repeats of each text the best counts."""
+    redactor = Redactor(RedactPolicy(detectors=KINDS, overflow="release"))
+    texts = [(unit * (size // len(unit) + 1))[:size] for unit in (PROSE, *_HOSTILE.values())]
+    return max(min(_longest(redactor, text) for _ in range(repeats)) for text in texts) * 1e3
+
+
+def _longest(redactor: Redactor, text: str) -> float:
+    pipeline, slices = StagesPlan(stages=(redactor,)).open(), Slices[str](time.perf_counter)
+    work: Work[str] | None = partial(pipeline.feed, ("text", 0, 0), text)
+    said, longest = MORE, 0.0
+    while said is MORE:
+        begun = time.thread_time()
+        said = slices.run(work)
+        longest, work = max(longest, time.thread_time() - begun), None
+    return longest
+
+
 def table(figures: Sequence[Figures]) -> str:
     """The figures as text."""
     lines = [f"{'text':<18}{'µs a chunk':>12}{'worst step ms':>15}{'held, mean':>12}{'held, most':>12}"]
@@ -110,3 +134,4 @@ def _cost(redactor: Redactor, channel: Channel, pieces: Sequence[str]) -> float:
 
 if __name__ == "__main__":
     click.echo(table(measured()), nl=False)
+    click.echo(f"one delta of {HUGE:,} characters, longest step of all texts: {worst_slice():.2f} ms")

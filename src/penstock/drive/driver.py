@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from penstock.outcome import Outcome
-from penstock.ports import Checker, Dialer, Exchange, Log, Recorder, Sink, Witness
+from penstock.ports import Checker, Dialer, Exchange, Listener, Log, Recorder, Sink, Witness
 from penstock.stream import commands, inputs
 from penstock.stream.machine import Stream
 from penstock.stream.summary import Summary
@@ -141,6 +141,10 @@ class Driver:
         waiting = self._waiting
         while waiting:
             self._carry(self._machine.receive(waiting.popleft(), self._now()))
+        self._rest()
+
+    def _rest(self) -> None:
+        """All is done for now."""
         self._busy = False
         if self._machine.epoch != self._epoch:
             self._epoch = self._machine.epoch
@@ -231,12 +235,15 @@ class Driver:
     # -- commands -------------------------------------------------------------------------------------------------
 
     def _open(self, command: commands.Open) -> None:
-        listener = _Listener(self, command.attempt)
+        listener = self._listener(command.attempt)
         self._exchanges[command.attempt] = self._dialer.open(
             command.target, listener, fresh=command.fresh, ask_usage=command.ask_usage, behind=command.behind
         )
         if self._witness is not None:
             self._witness.dispatched(self._machine.account.attempts[command.attempt], self._now())
+
+    def _listener(self, attempt: int) -> Listener:
+        return _Listener(self, attempt)
 
     def _close(self, command: commands.Close) -> None:
         self._exchanges.pop(command.attempt).close(reuse=command.reuse)

@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from penstock.config.values import Config
 from penstock.drive.driver import Driver
 from penstock.drive.journal import Journal
 from penstock.drive.reader import Reader
+from penstock.drive.sliced import driver_of, in_slices
 from penstock.drive.streams import Streams
 from penstock.drive.targets import Targets, Watch
 from penstock.errors import BadRequest
@@ -244,9 +246,8 @@ class Application:
         request = msgspec.structs.replace(request, accepted=int(time.time()))
         await self._limiting.ready(key)
         route = self._router.route(request.model, key)
-        plan, dialer = self._router.plan(
-            route, wire, request, scope["penstock.stream"], headers, self._running_pool(), self._clock()
-        )
+        at = scope["penstock.stream"], headers, self._running_pool(), self._clock()
+        plan, dialer = await in_slices(partial(self._router.plan, route, wire, request, *at), self._clock)
         plan = msgspec.structs.replace(plan, resumable=self._resuming.asked(headers, route))
         taken = await self._resuming.claim(headers, path, body, key, plan.stream)
         if taken is not None:
@@ -281,7 +282,8 @@ class Application:
         merging = Merging(plan, self.buffers, self._metrics.merged) if merges(plan) else None
         sink = self._sink(scope, send, route.delivery.slow_client.buffer, merging)
         way = sink if merging is None else merging.before(sink)
-        driver = Driver(machine, dialer, way, recorder, self._clock, self._loop, self._over, watch, log, checker)
+        hands = recorder, self._clock, self._loop, self._over, watch, log, checker
+        driver = driver_of(plan)(machine, dialer, way, *hands)
         self._limiting.heard_by(plan.stream, driver.feed)
         self._streams.add(driver)
         self._resuming.add(driver, owner, log, request.accepted)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
 from penstock.config.values import Config, Key, Route, Target
+from penstock.drive.sliced import with_breaths
 from penstock.drive.targets import Targets
 from penstock.errors import BadRequest
 from penstock.metering.tally import Meter
@@ -131,8 +133,8 @@ class Router:
         return route
 
     def redacted(self, route: Route, request: StreamRequest) -> StreamRequest | None:
-        """See `Staging.redacted`."""
-        return self._staging[route.name].redacted(request)
+        """See `Staging.redacted`. For a thread."""
+        return with_breaths(partial(self._staging[route.name].redacted, request))
 
     def checker(self, route: Route, pool: Pool) -> Checker | None:
         """Asks a route's moderation service for one stream, where it has one."""

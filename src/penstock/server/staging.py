@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import msgspec
 
 from penstock.config.values import Route
@@ -10,7 +13,7 @@ from penstock.ports import Checker
 from penstock.request import StreamRequest
 from penstock.server.checking import Checking, StreamChecks
 from penstock.server.word_lists import read_words
-from penstock.stages.contract import Block, StagePolicy
+from penstock.stages.contract import Block, Stage, StagePolicy
 from penstock.stages.guards import MaxCharacters, Repetition, StopSequences
 from penstock.stages.moderate.moderator import Moderator
 from penstock.stages.moderate.policy import CheckPolicy, ModeratePolicy
@@ -50,6 +53,13 @@ class Shared:
         return self._checkings[policy]
 
 
+class Prompts(NamedTuple):
+    """What each stage has read of a request, and these stages themselves."""
+
+    read: tuple[tuple[str, ...], ...] = ()
+    readers: Sequence[Stage | None] = ()
+
+
 class Staging:
     """The stages of one route, compiled once for all of its streams; ``shared`` holds those of other routes, so that
     routes of one policy have it once."""
@@ -65,17 +75,18 @@ class Staging:
         """Asks the route's moderation service for one stream, where there is one."""
         return None if self._checking is None else StreamChecks(self._checking, pool)
 
-    def prompted(self, request: StreamRequest) -> tuple[StreamRequest, tuple[tuple[str, ...], ...]]:
+    def prompted(self, request: StreamRequest) -> tuple[StreamRequest, Prompts]:
         """The request as its stages let it pass, and what each of them has read of it: the stages of an answer are to
         read the same. Raises BadRequest for one that they block."""
         asked = self._check is not None and self._check.prompt
         if not asked and not any(map(_prompts, self._stages)):
-            return request, ()
+            return request, Prompts()
         prompt = PromptTexts(request)
-        texts, read = prompt.texts, []
+        texts, read, readers = prompt.texts, [], list[Stage | None]()
         for stage in self._stages:
             reader = stage.open() if _prompts(stage) else None
             read.append(tuple(texts) if reader is not None else ())
+            readers.append(reader if texts else None)
             if not isinstance(reader, Prompted):
                 continue
             said = reader.prompt(texts)
@@ -85,7 +96,7 @@ class Staging:
             texts = list(said)
         if asked:
             read.append(tuple(texts))
-        return prompt.request(texts), tuple(read)
+        return prompt.request(texts), Prompts(tuple(read), readers)
 
     def redacted(self, request: StreamRequest) -> StreamRequest | None:
         """The request behind the route's detectors, for a copy: also where the provider gets it as it is. None where
@@ -102,7 +113,7 @@ class Staging:
             texts = said
         return prompt.request(texts)
 
-    def planned(self, plan: Plan, prompts: tuple[tuple[str, ...], ...]) -> Plan:
+    def planned(self, plan: Plan, prompts: Prompts) -> Plan:
         """The plan with its stages; as it was where the route has none. Raises BadRequest for a client wire whose
         answers cannot be edited."""
         stages = self._of(plan.client_wire, plan.request, prompts)
@@ -114,7 +125,7 @@ class Staging:
             raise BadRequest(message, code="stages_unsupported", param="model")
         return msgspec.structs.replace(plan, stages=stages, editor=editor, read_as=UPSTREAM_WIRES[plan.client_wire])
 
-    def _of(self, wire: str, request: StreamRequest, prompts: tuple[tuple[str, ...], ...]) -> StagesPlan | None:
+    def _of(self, wire: str, request: StreamRequest, prompts: Prompts) -> StagesPlan | None:
         guards, delivery = self._route.guards, self._route.delivery
         stages: list[StagePolicy] = list(self._stages)
         if guards.stop_sequences and (sequences := stop_sequences(wire, request)):
@@ -134,9 +145,10 @@ class Staging:
             segments=segments,
             whole=whole,
             max_held=delivery.max_held,
-            prompts=prompts[: len(self._stages)],
+            prompts=prompts.read[: len(self._stages)],
+            readers=list(prompts.readers),
             check=self._check,
-            asked=prompts[-1] if prompts and self._check is not None and self._check.prompt else (),
+            asked=prompts.read[-1] if prompts.read and self._check is not None and self._check.prompt else (),
             drop_signed=bool(self._stages or self._check) and delivery.signed_reasoning == "drop",
         )
 

@@ -89,6 +89,10 @@ class _Circling(_Guard):
         self._tails[channel] = size, tail[-_WINDOW:] if len(tail) > 2 * _WINDOW else tail
         return text
 
+    def flush(self, channel: Channel) -> str | Block:
+        self._tails.pop(channel, None)
+        return ""
+
     def _circles(self, tail: str) -> bool:
         """Is the end of it the same cycle, over and over? The last characters stood a cycle's length before."""
         tail = tail[-_WINDOW:]

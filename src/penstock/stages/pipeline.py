@@ -12,11 +12,14 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from penstock.slices import SIZE, give_way, pieces
 from penstock.stages.contract import Block, Channel, ChannelKind, Stage, StagePolicy
 from penstock.stages.moderate.policy import CheckPolicy
 from penstock.stages.segments import Segmenting, Segments
 
 Place = tuple[ChannelKind, int, int]
+_CALL = 16
+"""What a call costs, in characters."""
 
 
 @runtime_checkable
@@ -44,14 +47,20 @@ class StagesPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The service that is asked about the answer."""
     asked: tuple[str, ...] = ()
     """What it is asked about of the request."""
+    readers: list[Stage | None] = []
+    """Stages that have read the request already; the first answer has them."""
     drop_signed: bool = False
     """Reasoning that a signature covers cannot be edited: it is left out, instead of passed on unread."""
 
     def open(self, *, streamed: bool = True) -> Pipeline:
         """The stages of one answer. For one that is told whole no sentence need be waited for."""
-        stages = [policy.open() for policy in self.stages]
-        for stage, texts in zip(stages, self.prompts, strict=False):
-            if texts and isinstance(stage, Prompted):
+        stages, readers = [policy.open() for policy in self.stages], self.readers[:]
+        self.readers.clear()
+        for place, texts in enumerate(self.prompts):
+            reader = readers[place] if readers else None
+            if reader is not None:
+                stages[place] = reader
+            elif texts and isinstance(stage := stages[place], Prompted):
                 stage.prompt(texts)
         return Pipeline(stages, self.segments if streamed else None)
 
@@ -68,6 +77,10 @@ class Pipeline:
         self.last: tuple[Place, str] | None = None
         """What may still go out before the verdict, and where."""
         self._tap: list[tuple[Place, str]] | None = None
+        self._spent = 0
+        """What was done since others had their turn, in characters."""
+        self._before: list[str] = []
+        """What the text in hand has let out, where it goes through in pieces."""
 
     def tap(self) -> list[tuple[Place, str]]:
         """A list of all that goes out from now on; its reader empties it."""
@@ -76,14 +89,36 @@ class Pipeline:
 
     def feed(self, place: Place, text: str) -> str:
         """The next delta of a channel; what may go out now."""
-        out = self._through(0, Channel(*place), text)
-        if out and self._segments is not None and place[0] != "arguments":
-            out = self._segments.feed(place, out, self.now)
+        self._spent += len(text) + _CALL
+        channel = Channel(*place)
+        out = self._piece(channel, text) if self._spent <= SIZE else self._at_length(channel, text)
         return out if self._tap is None else self._tapped(place, out)
+
+    def _piece(self, channel: Channel, text: str) -> str:
+        out = self._through(0, channel, text)
+        if out and self._segments is not None and channel.kind != "arguments":
+            out = self._segments.feed(channel, out, self.now)
+        return out
+
+    def _at_length(self, channel: Channel, text: str) -> str:
+        """A text goes through a piece at a time: the same comes out of it."""
+        self._spent = 0
+        give_way()
+        before = self._before
+        for piece in pieces(text):
+            before.append(self._piece(channel, piece))
+            if self.verdict is not None:
+                return ""
+        self._before = []
+        return "".join(before)
 
     def flush(self, place: Place) -> str:
         """A channel ends: what it still holds."""
         channel, out = Channel(*place), ""
+        self._spent += _CALL
+        if self._spent > SIZE:
+            self._spent = 0
+            give_way()
         for number, stage in enumerate(self._stages):
             if self.verdict is not None:
                 return ""
@@ -118,6 +153,7 @@ class Pipeline:
         rest = self._last_words(number + 1, channel, said.released)
         if self._segments is not None and channel.kind != "arguments":
             rest = self._segments.flush(channel, rest)
+        rest = "".join((*self._before, rest))
         self.verdict = said
         self.last = (channel, rest) if self._tapped(channel, rest) else None
         return ""

@@ -13,9 +13,11 @@ Place = tuple[ChannelKind, int, int]
 
 # Scripts that put a space behind a sentence need it seen ("3.14", "e.g."); full-width marks need none. A line's end
 # ends a sentence too: headings and items of lists have no full stop.
+_MARK = r"[.!?\u2026\u037e\u055c\u055e\u0589\u061f\u06d4\u0964\u0965\u1362\u1367\u17d4]"
 _SENTENCE = re.compile(
-    r"[.!?\u2026\u037e\u055c\u055e\u0589\u061f\u06d4\u0964\u0965\u1362\u1367\u17d4]+"
-    r"[\"'\u00bb\u201d\u2019)\]}\u203a]*\s+"
+    # A row of marks is tried once: from each of its marks on, it would take time by the square of its length.
+    rf"{_MARK}(?<!{_MARK}{_MARK}){_MARK}*+"
+    r"[\"'\u00bb\u201d\u2019)\]}\u203a]*+\s+"
     r"|[\u3002\uff01\uff1f\uff61]+[\"'\u300d\u300f\u201d\u2019\uff09]*"
     r"|[\n\u2028\u2029]+"
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from penstock.slices import SIZE, pieces
 from penstock.wire import json
 from penstock.wire.edit_runs import Place, TextRun, Texts
 
@@ -41,6 +42,8 @@ class ArgumentsRun:
 
     def feed(self, text: str) -> str:
         """The next fragment."""
+        if len(text) > SIZE:
+            return "".join(map(self.feed, pieces(text)))
         if not self._begun and not self._begin(text):
             return text
         if self._plain is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.request import StreamRequest
+from penstock.slices import give_way
 from penstock.wire import json
 
 _FIELDS = (
@@ -76,6 +77,7 @@ class PromptTexts:
             self._found(holder, key, value)
         elif isinstance(value, list):
             for place in range(len(value)):
+                give_way()
                 self._find(value, place)
         elif isinstance(value, dict) and value.get("type") not in _SIGNED and "thoughtSignature" not in value:
             for name in value:

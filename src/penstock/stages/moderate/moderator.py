@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from penstock.slices import give_way, pieces
 from penstock.stages.contract import Block, Channel
 from penstock.stages.moderate.policy import ModeratePolicy, is_pattern
 from penstock.stages.moderate.words import Words, WordScan
@@ -55,7 +56,8 @@ class Moderation:
         done = []
         for text in texts:
             channel = Channel("text", part=-1)
-            said = self.feed(channel, text), self.flush(channel)
+            give_way()
+            said = *(self.feed(channel, piece) for piece in pieces(text)), self.flush(channel)
             for one in said:
                 if isinstance(one, Block):
                     return one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from penstock.slices import give_way, pieces
 from penstock.stages.contract import Block, Channel
 from penstock.stages.redact.policy import RedactPolicy
 from penstock.stages.redact.scan import Rules, Scan
@@ -68,6 +69,7 @@ class Redaction:
             self._vault.reserve(text)
         done = []
         for text in texts:
+            give_way()
             redacted = self.whole(text)
             if isinstance(redacted, Block):
                 return redacted
@@ -79,7 +81,13 @@ class Redaction:
     def whole(self, text: str) -> str | Block:
         """A text that is all there."""
         scan = Scan(self._redactor.rules, self._replace)
-        return _joined(scan.feed(text), scan)
+        out: list[str] = []
+        for piece in pieces(text):
+            said = scan.feed(piece)
+            if isinstance(said, Block):
+                return Block(said.reason, "".join(out) + said.released)
+            out.append(said)
+        return _joined("".join(out), scan)
 
     def feed(self, channel: Channel, text: str) -> str | Block:
         """The next delta of a channel; what may go now."""
@@ -123,9 +131,7 @@ class Redaction:
         return unmask.feed(out)
 
 
-def _joined(out: str | Block, scan: Scan) -> str | Block:
-    """What was released and what is left, unless either is a verdict."""
-    if isinstance(out, Block):
-        return out
+def _joined(out: str, scan: Scan) -> str | Block:
+    """What was released and what is left, unless that is a verdict."""
     rest = scan.flush()
     return Block(rest.reason, out + rest.released) if isinstance(rest, Block) else out + rest
