@@ -99,7 +99,12 @@ def test_the_copies_that_end_a_stopped_answer_have_what_was_passed_on(deltas):
 
 
 PROVIDERS = {
-    "openai-chat": lambda: [*CHAT, *(frames.chunk(f" w{number}") for number in range(70)), frames.finish(), frames.DONE],
+    "openai-chat": lambda: [
+        *CHAT,
+        *(frames.chunk(f" w{number}") for number in range(70)),
+        frames.finish(),
+        frames.DONE,
+    ],
     "anthropic-messages": lambda: [
         messages.start(),
         messages.opened(),
