@@ -28,9 +28,9 @@ Work = Callable[[], T]
 
 def give_way() -> None:
     """A place where long work may stand still."""
-    current = getcurrent()
-    if type(current) is _Worker:
-        current.leave(MORE)
+    # Nothing here names the worker: what stands still and is dropped must not hold itself.
+    if type(getcurrent()) is _Worker:
+        _whoever_runs_it().switch(MORE)
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -42,17 +42,13 @@ def pieces(text: str) -> Iterator[str]:
 
 
 class _Worker(greenlet):
-    """Does one piece of work after another."""
+    """Does one piece of work."""
 
-    def run(self, work: Work[Any]) -> None:
-        """Never ends by itself: begun anew, it would cost more than most of what it does."""
-        while True:
-            work = self.leave(work())
 
-    def leave(self, said: Any) -> Any:
-        """Back to whoever runs it; comes back with what is to be done next."""
-        assert self.parent is not None
-        return self.parent.switch(said)
+def _whoever_runs_it() -> greenlet:
+    parent = getcurrent().parent
+    assert parent is not None
+    return parent
 
 
 class Slices(Generic[T]):
@@ -62,15 +58,18 @@ class Slices(Generic[T]):
 
     def __init__(self, clock: Callable[[], float]):
         self._clock = clock
-        self._worker = _Worker()
+        self._worker: _Worker | None = None
+        """Where the work stands that is not done."""
 
     def run(self, work: Work[T] | None = None) -> T:
         """The next slice: of new work, or (None) of that which is not done. What the work returns, or `MORE`. Raises
         what the work raises."""
-        if self._worker.dead:
-            self._worker = _Worker()
-        worker, until = self._worker, self._clock() + LONGEST
-        said = worker.switch(work)
+        worker, self._worker = self._worker if work is None else _Worker(work), None
+        assert worker is not None
+        until = self._clock() + LONGEST
+        said = worker.switch()
         while said is MORE and self._clock() < until:
-            said = worker.switch(None)
+            said = worker.switch()
+        if said is MORE:
+            self._worker = worker
         return said  # type: ignore[no-any-return]

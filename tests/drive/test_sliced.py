@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -342,3 +343,20 @@ async def test_work_of_a_coroutine_that_is_cancelled_is_given_up():
 
 async def test_a_thread_takes_a_breath_between_slices():
     assert await asyncio.to_thread(with_breaths, partial(work, 10, [])) == 10
+
+
+def test_work_that_is_dropped_where_it_stands_is_freed():
+    class Held:
+        pass
+
+    def work_on(held: Held) -> Held:
+        give_way()
+        return held
+
+    slices, held = Slices[Held](iter(range(100)).__next__), Held()
+    seen = weakref.ref(held)
+    assert slices.run(partial(work_on, held)) is MORE
+    del held
+    assert seen() is not None
+    del slices
+    assert seen() is None

@@ -107,7 +107,7 @@ def test_replay_of_a_bad_tape_is_one_line(tmp_path: Path) -> None:
     tape = tmp_path / "a.tape"
     tape.write_text('{"tape":1}\nnonsense\n')
     done = run("replay", str(tape))
-    assert done.returncode == 1 and done.stderr.startswith(f"penstock: {tape}, line 2: not JSON")
+    assert done.returncode == 2 and done.stderr.startswith(f"penstock: {tape}, line 2: not JSON")
     assert done.stderr.count("\n") == 1
     bad = run("replay", str(tape), "--gap", "soon")
     assert bad.returncode == 2 and "must be a duration" in bad.stderr
