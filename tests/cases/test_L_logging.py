@@ -45,9 +45,10 @@ async def test_L10_a_log_that_blocks(rig: Rig, tmp_path: Path, pipe: tuple[int, 
     upstream = await rig.upstream(*[[hdr(), role(), tok(20, gap=0.002), fin(), done()]] * 20)
     file, port = tmp_path / "penstock.yaml", free_port()
     file.write_bytes(json.dumps(document([upstream.base_url])))
-    gateway = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "penstock", "serve", "-c", str(file), "--port", str(port)), stderr=pipe[1], cwd=tmp_path
-    )
+    command = (sys.executable, "-m", "penstock", "serve", "-c", str(file), "--port", str(port))
+    # Buffered as usual: an interpreter that flushes at its end must not wait for this reader either.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    gateway = await asyncio.create_subprocess_exec(*command, stderr=pipe[1], cwd=tmp_path, env=env)
     try:
         assert b"listens" in await asyncio.to_thread(os.read, pipe[0], 65536)
         fill(pipe[1])

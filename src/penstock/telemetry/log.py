@@ -29,7 +29,7 @@ class LogWriter:
     """
 
     def __init__(self, stream: TextIO | None = None):
-        self._stream = stream or sys.stderr
+        self._stream = stream or _stderr()
         self._lines: deque[str] = deque()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -75,6 +75,16 @@ class LogWriter:
             self._stream.flush()
         except (OSError, ValueError):
             self.dropped += len(lines)
+
+
+def _stderr() -> TextIO:
+    """Standard error by a way of its own: the interpreter does not end while a thread is stuck in `sys.stderr`, whose
+    reader has stopped reading."""
+    try:
+        return open(sys.stderr.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    except (OSError, ValueError):
+        # It is no file.
+        return sys.stderr
 
 
 class DirectWriter(LogWriter):
