@@ -15,7 +15,7 @@ from penstock.testing.postgres import PostgresServer
 # Streams are built from many small draws: how long that takes says nothing about a test.
 SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
-settings.register_profile("quick", max_examples=60, deadline=None, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("quick", max_examples=40, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("thorough", max_examples=3000, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile(  # The first failure is enough: nobody reads the smallest one of a mutant.
     "mutants",
