@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import tempfile
 from typing import Self
 
 
@@ -31,7 +32,20 @@ class RedisServer:
 
     async def start(self) -> Self:
         """Start, empty."""
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        # A replica writes what it is given to a file, which another would read at its start.
+        self._folder = tempfile.TemporaryDirectory(prefix="penstock-redis-", ignore_cleanup_errors=True)
+        options = (
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            self._folder.name,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        )
         self._process = await asyncio.create_subprocess_exec(
             "redis-server",
             *options,
@@ -65,6 +79,7 @@ class RedisServer:
             self._process.kill()
             await self._process.wait()
             self._process = None
+            self._folder.cleanup()
 
     def freeze(self) -> None:
         """It takes connections and answers nothing."""
