@@ -196,11 +196,11 @@ async def test_a_client_that_leaves_during_a_pipelined_stream_is_seen(rig: Rig) 
 async def test_the_next_request_is_not_held_up_by_late_usage(rig: Rig) -> None:
     """The answer is over for the client with its terminal frame, whatever the provider still does."""
     upstream = await rig.upstream([hdr(), tok(1), fin(), done(), pause(3)], ANSWER)
-    gateway = await rig.gateway(upstream, settle=1.0)
+    gateway = await rig.gateway(upstream, settle=1.5)
     async with connected(gateway.port) as line:
-        began = asyncio.get_running_loop().time()
         await line.send(post())
         assert (await line.response()).body.endswith(frames.DONE)
         await line.send(post())
         assert (await line.response()).body.endswith(frames.DONE)
-        assert asyncio.get_running_loop().time() - began < 0.9
+        # The usage of the first is still awaited.
+        assert len(gateway.gateway.streams) == 1

@@ -7,6 +7,7 @@ import pytest
 from penstock.stages.guards import MaxCharacters
 from penstock.stages.moderate.policy import CheckPolicy
 from penstock.stages.pipeline import StagesPlan
+from penstock.stages.segments import Segmenting
 from penstock.testing.playbook import (
     ANY,
     DONE,
@@ -104,6 +105,27 @@ def test_a_violation_later_is_the_wires_own_finish_once_though_the_provider_has_
     assert play.body.endswith(finish("content_filter") + DONE)
     assert b"bad" not in play.body
     assert play.body.count(b'finish_reason":"') == 1
+
+
+def test_text_that_waits_for_its_sentence_behind_a_verdict_makes_no_deadline():
+    texts = StagesPlan(stages=(MaxCharacters(4),), segments=Segmenting("sentence", delay=0.3, characters=40)).open()
+    texts.feed(("text", 1, 0), "some")
+    assert texts.deadline == 0.3
+    texts.feed(("text", 0, 0), "Hello")
+    assert texts.verdict is not None and texts.deadline is None
+
+
+@pytest.mark.parametrize("on_failure", ["block", "pass"])
+def test_a_check_of_the_whole_answer_takes_no_longer_than_the_stream_may(on_failure):
+    play = waiting(plan(stages=stages(timeout=60.0, on_failure=on_failure), total=3.0))
+    play.at(2.0).give(body(role(), chunk("Hello"), finish(), DONE), UpstreamEnded(0, True)).expect(
+        Ask(1, ANY), Close(0, True)
+    )
+    if on_failure == "block":
+        play.wait_until(3.0).expect(Head(503, ANY), Send(containing(b"total time")), End(), *ended(Outcome.BLOCKED))
+    else:
+        whole = role() + chunk("Hello") + finish() + DONE
+        play.wait_until(3.0).expect(Head(200, ANY), Send(whole), End(), *ended(Outcome.COMPLETED))
 
 
 @pytest.mark.parametrize("failure", ["never", "500"])

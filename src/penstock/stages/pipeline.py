@@ -170,8 +170,8 @@ class Pipeline:
 
     @property
     def deadline(self) -> float | None:
-        """When text has waited long enough for the end of its sentence."""
-        return None if self._segments is None else self._segments.deadline
+        """When text has waited long enough for the end of its sentence. Behind a verdict none comes out any more."""
+        return None if self._segments is None or self.verdict is not None else self._segments.deadline
 
     def due(self, place: Place) -> str:
         """What has waited long enough in a channel by ``now``."""

@@ -176,6 +176,9 @@ class CheckedClient(StagedClient):
     def _check_due(self, now: float) -> None:
         self._judged(self._checks.overdue(now), now)
 
+    def _out_of_time(self, now: float) -> None:
+        self._judged(self._checks.out_of_time(), now)
+
     def _judged(self, verdict: Block | None, now: float) -> None:
         self.now = now
         if verdict is not None:
@@ -240,4 +243,8 @@ class CheckedClient(StagedClient):
         timers, due = super().timers(slow), self._checks.deadline
         if due is not None and not self.ended and self.state is not Client.CLOSED:
             timers.append((due, self._check_due))
+        total = self._plan.deadlines.total
+        if self._awaiting and total is not None:
+            # The answer is whole, and the stream's own deadline does not end it any more.
+            timers.append((self._began + total, self._out_of_time))
         return timers

@@ -20,6 +20,7 @@ from penstock.stream.client import ClientSide, Timer
 from penstock.stream.commands import Command
 from penstock.stream.faults import Failure
 from penstock.stream.plan import Plan
+from penstock.stream.said import through
 from penstock.stream.sent import Sent
 from penstock.stream.states import Client
 from penstock.stream.summary import Summary
@@ -234,7 +235,7 @@ class StagedClient(ClientSide):
         blocked = failure.outcome is Outcome.BLOCKED and begun
         finish = self._filtered() if blocked else None
         if finish is None:
-            super().fail(failure, now)
+            super().fail(through(self._stages, failure), now)
             return
         if not self._through:
             self._commit()

@@ -29,7 +29,7 @@ from penstock.testing.journaling import law_3_what_a_resumable_client_was_sent_c
 from penstock.testing.reading import readings, serving
 from penstock.testing.replaying import crumbs, first_difference, halves, lanes, normal, replay
 from penstock.testing.silence import law_9_silence_is_blamed_on_a_side
-from penstock.testing.transcript import Expired, Transcript, short
+from penstock.testing.transcript import Expired, Transcript, Turn, short
 from penstock.usage import total
 from penstock.wire import json
 
@@ -147,7 +147,7 @@ def law_7_the_account_counts_each_thing_by_itself(transcript: Transcript) -> Non
     if ended_by_a_stage(transcript):
         # What came in the same piece behind the end counts for nothing, and a reading does not know where that is.
         return
-    if transcript.plan.allowance is not None and transcript.outcome is Outcome.CLIENT_CLOSED:
+    if transcript.plan.allowance is not None and account.leaving == "drain":
         # Nor where a drain has used the budget up.
         assert account.frames_in <= sum(reading.frames for reading in read), "frames_in"
         return
@@ -320,12 +320,19 @@ def was_stopped(transcript: Transcript) -> bool:
     return any(isinstance(turn.cause, inputs.Stop) and turn.commands for turn in transcript.turns)
 
 
+def _ends_within_a_piece(turn: Turn) -> bool:
+    return isinstance(turn.cause, inputs.UpstreamBytes) and any(isinstance(command, Close) for command in turn.commands)
+
+
 def ended_by_a_stage(transcript: Transcript) -> bool:
     """A verdict was the end: the client gets its wire's finish for that, where the stream had begun. Or it was
     the end of a drain, whose outcome is that of the client that left."""
     halted = transcript.outcome is Outcome.STOPPED and not was_stopped(transcript)
-    drained = transcript.outcome is Outcome.CLIENT_CLOSED and transcript.account.leaving == "drain"
-    return transcript.plan.stages is not None and (halted or drained or transcript.outcome is Outcome.BLOCKED)
+    # The client may leave before the last check of an answer that a guard has ended.
+    left = transcript.outcome is Outcome.CLIENT_CLOSED and (
+        transcript.account.leaving == "drain" or any(map(_ends_within_a_piece, transcript.turns))
+    )
+    return transcript.plan.stages is not None and (halted or left or transcript.outcome is Outcome.BLOCKED)
 
 
 def without_keepalives(transcript: Transcript) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.outcome import Outcome
 from penstock.policy.deadlines import Deadlines
 from penstock.stream import inputs
-from penstock.stream.commands import Close, Done, End, Head, Open
+from penstock.stream.commands import Close, Done, End, Head, Open, Pause, Resume
 from penstock.testing.reading import Reading, readings
 from penstock.testing.transcript import Expired, Transcript, Turn
 
@@ -46,10 +46,13 @@ class _Clocks:
         self.blocked: float | None = None
         self.waited = 0.0
         """How long the client was blocked in all."""
+        self.unpaid: float | None = None
+        """Since when nothing is read, as it is not known whether it can be paid."""
+        self.paused: set[int] = set()
 
     def due(self, now: float) -> dict[int, float]:
         """The instants at which the attempts' silences are over their limits."""
-        if self.blocked is not None or self.left or self.ended:
+        if self.blocked is not None or self.unpaid is not None or self.left or self.ended:
             return {}
         found = {number: line.due(now, self.limits) for number, line in self.lines.items()}
         return {number: due for number, due in found.items() if due is not None}
@@ -89,11 +92,28 @@ class _Clocks:
     def _read_on(self, now: float) -> None:
         """Nobody holds the provider up any more."""
         assert self.blocked is not None
-        for line in self.lines.values():
-            line.token = now
-            line.dispatched += now - max(self.blocked, line.dispatched)
+        self._put_off(self.blocked, now)
         self.waited += now - self.blocked
         self.blocked = None
+
+    def _put_off(self, since: float, now: float) -> None:
+        for line in self.lines.values():
+            line.token = now
+            line.dispatched += now - max(since, line.dispatched)
+
+    def _pay(self, turn: Turn) -> None:
+        """A stream that waits to be paid for pauses its attempts. One that begins meanwhile has all its time too."""
+        for command in turn.commands:
+            if isinstance(command, Pause):
+                self.paused.add(command.attempt)
+                if self.unpaid is None and self.blocked is None:
+                    self.unpaid = turn.at
+            elif isinstance(command, Resume | Close):
+                self.paused.discard(command.attempt)
+        if isinstance(turn.cause, inputs.AllowanceAnswered) and self.unpaid is not None:
+            self._put_off(self.unpaid, turn.at)
+            # Read on where it may be; else the wait goes on.
+            self.unpaid = turn.at if self.paused else None
 
     def _go_on(self, turn: Turn) -> None:
         cause = turn.cause
@@ -110,6 +130,8 @@ class _Clocks:
             self.left = over or not self.transcript.account.leaving
             if self.blocked is not None:
                 self._read_on(turn.at)
+        if self.transcript.plan.allowance is not None:
+            self._pay(turn)
         for command in turn.commands:
             if isinstance(command, Open):
                 plan, limit = self.transcript.plan, self.limits.first_token

@@ -200,6 +200,10 @@ class Checks:
             return None
         return self.answered(asked.number, (), f"no answer within {self._policy.timeout:g} s")
 
+    def out_of_time(self) -> Block | None:
+        """The stream may not last any longer: what is asked counts as not answered."""
+        return None if self.asked is None else self.answered(self.asked.number, (), "the stream's total time is over")
+
     def _failed(self, asked: Question, reason: str) -> Block | None:
         self._counted("failed")
         if self._policy.on_failure == "block":
