@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from words import Word
 
 from penstock.stages.guards import MaxCharacters
 from penstock.stages.moderate.policy import CheckPolicy
@@ -105,6 +106,21 @@ def test_a_violation_later_is_the_wires_own_finish_once_though_the_provider_has_
     assert play.body.endswith(finish("content_filter") + DONE)
     assert b"bad" not in play.body
     assert play.body.count(b'finish_reason":"') == 1
+
+
+@pytest.mark.parametrize("found", [("hate",), ()], ids=["flagged", "never answered"])
+def test_audit_says_nothing_behind_an_answer_that_was_sent_whole(found):
+    """What a stage held to the end comes with the end marker, in one piece."""
+    play = waiting(plan(stages=stages(mode="audit", local=(Word(),))))
+    play.at(1.0).give(body(role(), chunk("0123456789"))).expect(Ask(1, ANY), Head(200, ANY), Send(ANY))
+    play.at(1.1).give(CheckAnswered(1)).expect()
+    play.at(1.2).give(body(chunk("SE"), finish(), DONE), UpstreamEnded(0, True))
+    play.expect(Ask(2, ANY), Send(containing(b"SE", DONE)), Close(0, True))
+    if found:
+        play.at(1.5).give(CheckAnswered(2, found)).expect(End(), *ended(Outcome.BLOCKED))
+    else:
+        play.wait_until(3.2).expect(End(), *ended(Outcome.BLOCKED))
+    assert play.body.count(b"[DONE]") == 1
 
 
 def test_text_that_waits_for_its_sentence_behind_a_verdict_makes_no_deadline():

@@ -80,6 +80,8 @@ class CheckedClient(StagedClient):
         """No more text will come."""
         self._awaiting = False
         """The answer is whole, and its end waits for checks."""
+        self._told = False
+        """All of it was sent by the time that it was blocked: nothing can follow its end marker."""
         self._shown = _Shown()
         self._seen = self._plan.editor(self._shown)
         """Reads what the client has read: another editor is ahead of it."""
@@ -202,6 +204,7 @@ class CheckedClient(StagedClient):
 
     def fail(self, failure: faults.Failure, now: float) -> None:
         """See `ClientSide`. No check is waited for any more."""
+        self._told = self._awaiting and not self._queue
         self._awaiting = False
         super().fail(failure, now)
 
@@ -210,6 +213,8 @@ class CheckedClient(StagedClient):
         return super()._rest() if self._streams_on and self._checks.cleared >= 0 else b""
 
     def _filtered(self) -> bytes | None:
+        if self._told:
+            return b""
         # A finish that the client has may still wait in there for what follows it.
         self._seen.flush()
         self._shown.closed = True

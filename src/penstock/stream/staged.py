@@ -239,7 +239,8 @@ class StagedClient(ClientSide):
             return
         if not self._through:
             self._commit()
-        self._send_on(finish)
+        if finish:
+            self._send_on(finish)
         super().end(now)
 
     def _rest(self) -> bytes:
