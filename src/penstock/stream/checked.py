@@ -147,6 +147,11 @@ class CheckedClient(StagedClient):
         if not self._awaiting and not self._through and (self.verdict is None or isinstance(self.verdict, Halt)):
             self._commit()
 
+    @property
+    def awaits_checks(self) -> bool:
+        """See `ClientSide`."""
+        return self._awaiting
+
     def end(self, now: float) -> None:
         """See `ClientSide`."""
         if self._awaiting:

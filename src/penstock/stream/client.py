@@ -275,6 +275,11 @@ class ClientSide:
             self._end(now)
         return True
 
+    @property
+    def awaits_checks(self) -> bool:
+        """The answer is whole, and whether it may be given is not known yet."""
+        return False
+
     def detach(self, now: float, *, drop: bool = False) -> None:
         """The client is gone, and the stream goes on without it; ``drop``: because it is given up."""
         if self.state is Client.BLOCKED:

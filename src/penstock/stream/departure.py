@@ -58,7 +58,7 @@ class Departure:
             return
         attempt = self._upstream.attempt
         had_finish = attempt is not None and attempt.state is Upstream.STREAMING and attempt.decoder.finished
-        if resumable and not self.settling:
+        if resumable and (not self.settling or self._client.awaits_checks):
             self._detach(now)
         elif had_finish and attempt is not None and self._account.streamed and not self.settling:
             # It left on the answer's own end: complete, and the provider's usage may still come.
