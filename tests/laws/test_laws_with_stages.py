@@ -37,9 +37,10 @@ STAGES = [
 
 
 def staged(plan: Plan, stages: StagesPlan) -> Plan:
-    """The plan with stages."""
+    """The plan with stages. No answer goes on with another attempt then: the configuration refuses that."""
     editor = editor_of("openai-chat", Asked(plan.request, plan.stream, plan.client))
-    return msgspec.structs.replace(plan, stages=stages, editor=editor, read_as=UPSTREAM_WIRES["openai-chat"])
+    ways = tuple(msgspec.structs.replace(way, continues=False) for way in plan.ways)
+    return msgspec.structs.replace(plan, ways=ways, stages=stages, editor=editor, read_as=UPSTREAM_WIRES["openai-chat"])
 
 
 @settings(max_examples=2 * settings().max_examples)

@@ -1,4 +1,5 @@
-"""What a provider says of its error goes through the stages too: it may quote the prompt, or what it had generated."""
+"""What goes through the stages beside the answer's own frames: an error may quote the prompt, or what was generated,
+and a frame may be read by some clients only."""
 
 import msgspec
 import pytest
@@ -6,7 +7,18 @@ from words import Word
 
 from penstock.stages.pipeline import StagesPlan
 from penstock.testing import messages
-from penstock.testing.playbook import Outcome, UpstreamBytes, UpstreamEnded, UpstreamHead, UpstreamOpened, chunk, error
+from penstock.testing.frames import DONE, finish
+from penstock.testing.playbook import (
+    Outcome,
+    UpstreamBytes,
+    UpstreamEnded,
+    UpstreamHead,
+    UpstreamOpened,
+    chunk,
+    error,
+    plan,
+)
+from penstock.testing.run import run, script
 from penstock.testing.transcript import Transcript
 from penstock.wire import json
 from penstock.wire.edit import Asked
@@ -82,3 +94,11 @@ def test_an_error_in_mid_stream_is_redacted(stages):
     transcript = given(stages, UpstreamHead(0, 200, SSE), *pieces)
     assert transcript.outcome is Outcome.UPSTREAM_ERROR
     assert b"SECRET" not in transcript.body and b'"error"' in transcript.body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_byte_order_mark_in_mid_stream_carries_nothing_past_the_stages(stream):
+    """It would mean nothing to a client but at the very start: where what came before is held, that is where it is."""
+    said = [chunk("SE"), b"\xef\xbb\xbf" + chunk("a SECRET", choice=1), chunk("CRET"), finish(), DONE]
+    transcript = run(plan(stages=StagesPlan(stages=(Word(),)), targets=1, stream=stream), [script(*said)])
+    assert b"SECRET" not in transcript.body and b"[x]" in transcript.body

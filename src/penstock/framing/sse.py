@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.errors import FrameTooLarge
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 # The end of a line, then at once another one. The order of alternatives makes CRLF one line end.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r(?!\n)(?:\r\n|\n|\r)")
 
@@ -89,12 +89,12 @@ class SSEFramer:
     def _feed_slowly(self, data: bytes) -> list[bytes]:
         if not self._started:
             head = self._buffer + data
-            if len(head) < len(_BOM) and _BOM.startswith(head):
+            if len(head) < len(BOM) and BOM.startswith(head):
                 self._buffer = head
                 return []
             self._started = True
             self._buffer = b""
-            data = head.removeprefix(_BOM)
+            data = head.removeprefix(BOM)
         if len(self._buffer) > _LARGE:
             if not self._ends_in(data):
                 return []

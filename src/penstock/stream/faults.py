@@ -28,6 +28,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     headers: Headers = ()
     body: bytes | None = None
+    quoted: bool = False
+    """The provider's words are in it."""
 
 
 def _own(outcome: Outcome, message: str, status: int, kind: str = "server_error") -> Failure:
@@ -144,7 +146,7 @@ def reported(event: ErrorReport) -> Failure:
     outcome = Outcome.UPSTREAM_ERROR
     code = event.code or outcome.value
     fault = _fault(event, code, event.type, event.status)
-    return Failure(outcome=outcome, fault=fault, headers=_hinted((), event))
+    return Failure(outcome=outcome, fault=fault, headers=_hinted((), event), quoted=True)
 
 
 def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport | None, *, verbatim: bool) -> Failure:
@@ -170,6 +172,7 @@ def http_error(status: int, headers: Headers, body: bytes, report: ErrorReport |
         status=shown,
         headers=_hinted(headers, report),
         body=body if said is not None and verbatim else None,
+        quoted=True,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from penstock.outcome import Outcome
 from penstock.stages.pipeline import Place, StagesPlan
 from penstock.stream.faults import Failure
 from penstock.wire import json
@@ -18,7 +17,7 @@ _WORDS = frozenset({"code", "param", "status", "type"})
 
 def through(stages: StagesPlan, failure: Failure) -> Failure:
     """The failure as it may be told. Where a stage blocks what is said of it, only its status is."""
-    if failure.outcome is not Outcome.UPSTREAM_ERROR:
+    if not failure.quoted:
         return failure
     texts, fault, body = _Texts(stages), failure.fault, failure.body
     message, fields = texts.told(fault.message), texts.told(fault.fields)

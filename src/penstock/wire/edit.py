@@ -251,7 +251,8 @@ class SSEEditor(FrameEditor):
             block = sse.parse(frame)
             data = block.data
         if data is None:
-            return frame
+            # At the start of a client's stream, which this may be now, a mark there means nothing.
+            return b"" if frame.startswith(sse.BOM) else frame
         if not data.lstrip(json.BLANKS).startswith(b"{"):
             return self.flush() + frame
         try:
