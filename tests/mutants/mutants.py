@@ -238,7 +238,7 @@ MUTANTS = [
         "a byte order mark in pieces stays",
         "5",
         FRAMER,
-        "if len(head) < len(_BOM) and _BOM.startswith(head):",
+        "if len(head) < len(BOM) and BOM.startswith(head):",
         "if False:",
         "framing/test_sse_framer.py",
     ),
